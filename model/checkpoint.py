@@ -1,0 +1,219 @@
+"""One self-contained, verified file between training and everything that uses a model.
+
+A checkpoint is a safetensors file: the parameters under the book's names, and in the metadata all that is needed to
+use them (`format`, `config`, `vocabulary`, `training`, `digest`). It is written so that a reader never sees half of
+one, and read so that nothing unverified is ever used. Knows nothing of MXNet or of where checkpoints are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from model.config import ModelConfig
+from model.corpus import TextRules
+from model.errors import CheckpointError, NextcharError
+from model.vocabulary import Vocabulary
+
+FORMAT = "nextchar/1"
+FILE_NAME = "model.safetensors"
+_NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model, complete. `training` is the record of how it came to be; `digest` names these very bytes."""
+
+    config: ModelConfig
+    rules: TextRules
+    vocabulary: Vocabulary
+    parameters: Arrays
+    training: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+
+def checkpoint_path(path: str | Path) -> Path:
+    """The file meant by a path to it or to the folder that holds it."""
+    path = Path(path)
+    return path / FILE_NAME if path.is_dir() or path.suffix != ".safetensors" else path
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> str:
+    """Writes a checkpoint to `path` (a folder, made if need be, or a `.safetensors` file) and returns its digest.
+
+    A reader, and whatever is left after a crash at any moment, has the old file or the new one, whole.
+    Raises CheckpointError where it cannot be written; the file that stood there stays.
+    """
+    problem = _parameters_problem(checkpoint.config, checkpoint.parameters)
+    if problem is not None:
+        raise CheckpointError(f"{path}: not saved, {problem}")
+    data, digest = _serialise(checkpoint)
+    write_atomically(checkpoint_path(path), data, verify=lambda read: parse(read, str(path)))
+    return digest
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Reads and verifies a checkpoint. Raises CheckpointError with one sentence that says what is wrong."""
+    file = checkpoint_path(path)
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    return parse(data, str(file))
+
+
+def parse(data: bytes, name: str) -> Checkpoint:
+    """The checkpoint held by the bytes of a file; `name` stands in messages."""
+    metadata = read_metadata(data, name)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{name}: format is {metadata.get('format')!r}, this version reads {FORMAT!r}")
+    verify_digest(data, metadata, name)
+    try:
+        config = json.loads(metadata["config"])
+        rules = TextRules(**{key: config.pop(key) for key in ("lowercase", "newlines", "normalisation")})
+        model_config = ModelConfig(**config)
+        vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
+        training = json.loads(metadata["training"])
+        parameters = safetensors.numpy.load(data)
+    except (KeyError, TypeError, ValueError, SafetensorError, NextcharError) as error:
+        raise CheckpointError(f"{name}: is not a {FORMAT} checkpoint ({error})") from error
+    if len(vocabulary) != model_config.vocab_size:
+        raise CheckpointError(
+            f"{name}: its vocabulary has {len(vocabulary)} characters, its configuration says {model_config.vocab_size}"
+        )
+    problem = _parameters_problem(model_config, parameters)
+    if problem is not None:
+        raise CheckpointError(f"{name}: {problem}")
+    return Checkpoint(model_config, rules, vocabulary, parameters, training, metadata["digest"])
+
+
+def _parameters_problem(config: ModelConfig, parameters: Mapping[str, npt.NDArray[Any]]) -> str | None:
+    shapes = config.parameter_shapes()
+    if set(parameters) != set(shapes):
+        missing, extra = sorted(set(shapes) - set(parameters)), sorted(set(parameters) - set(shapes))
+        return f"its tensors are not those of its configuration (missing {missing}, unknown {extra})"
+    for tensor, shape in shapes.items():
+        array = parameters[tensor]
+        if array.dtype != np.float32:
+            return f"{tensor} is {array.dtype}, it must be float32"
+        if array.shape != shape:
+            return f"{tensor} has shape {array.shape}, its configuration says {shape}"
+        if not np.isfinite(array).all():
+            return f"{tensor} holds values that are not finite"
+    return None
+
+
+def _serialise(checkpoint: Checkpoint) -> tuple[bytes, str]:
+    metadata = {
+        "format": FORMAT,
+        "config": _json({**asdict(checkpoint.config), **asdict(checkpoint.rules)}),
+        "vocabulary": _json(list(checkpoint.vocabulary.characters)),
+        "training": _json(checkpoint.training),
+    }
+    return serialise(checkpoint.parameters, metadata)
+
+
+def serialise(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> tuple[bytes, str]:
+    """A safetensors file with its own SHA-256 in the metadata's `digest`, and that digest.
+
+    The digest is of the whole file with 64 zeros in the digest's place. The same arrays and metadata give the same
+    bytes: the library writes metadata in a random order, so the header is written again with sorted keys.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = safetensors.numpy.save(contiguous, {**metadata, "digest": _NO_DIGEST})
+    header, tensors = _split(data)
+    text = json.dumps(json.loads(header), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    unsigned = struct.pack("<Q", len(text)) + text + tensors
+    digest = hashlib.sha256(unsigned).hexdigest()
+    at = _digest_offset(unsigned, _NO_DIGEST)
+    return unsigned[:at] + digest.encode() + unsigned[at + len(digest) :], digest
+
+
+def read_metadata(data: bytes, name: str) -> dict[str, str]:
+    """The metadata of a safetensors file, unverified. Raises CheckpointError where there is none."""
+    try:
+        header, _ = _split(data)
+        metadata = json.loads(header)["__metadata__"]
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("metadata that is not text")
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({error})") from error
+    return dict(metadata)
+
+
+def verify_digest(data: bytes, metadata: Mapping[str, str], name: str) -> None:
+    """Raises CheckpointError unless the metadata's digest is that of the bytes."""
+    digest = metadata.get("digest", "")
+    at = _digest_offset(data, digest)
+    if len(digest) == len(_NO_DIGEST) and at >= 0:
+        unsigned = hashlib.sha256(data[:at])
+        unsigned.update(_NO_DIGEST.encode())
+        unsigned.update(memoryview(data)[at + len(digest) :])
+        if unsigned.hexdigest() == digest:
+            return
+    raise CheckpointError(f"{name}: is damaged, its digest does not match its contents")
+
+
+def _digest_offset(data: bytes, digest: str) -> int:
+    key = b'"digest":"'
+    at = data.find(key + digest.encode() + b'"')
+    return at + len(key) if at >= 0 else -1
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    (length,) = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise ValueError("its header is longer than the file")
+    return data[8 : 8 + length], data[8 + length :]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:
+    """Writes through a temporary file in the same folder: fsynced, read back, verified, renamed, folder fsynced."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a server under another user from reading it
+        read = temporary.read_bytes()
+        if read != data:
+            raise CheckpointError(f"{path}: not saved, the disk gave back other bytes than were written")
+        if verify is not None:
+            verify(read)
+        os.replace(temporary, path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise CheckpointError(f"{path}: not saved ({error.strerror}); the file that stood there is kept") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
