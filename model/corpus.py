@@ -90,7 +90,9 @@ def _read_bytes(source: str | Path) -> tuple[str, bytes]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file, and no embedded corpus of that name ({', '.join(EMBEDDED)})") from None
+        raise CorpusError(
+            f"{path}: no such file, and no embedded corpus of that name ({', '.join(EMBEDDED)})"
+        ) from None
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
     if data.startswith(b"PK\x03\x04") or data.startswith(b"PK\x05\x06"):

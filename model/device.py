@@ -20,9 +20,11 @@ if "bool" not in vars(np):
 with warnings.catch_warnings():
     # Its own code trips deprecation warnings of newer Pythons and of NumPy; they say nothing about ours.
     warnings.simplefilter("ignore")
-    import mxnet as mx
+    import mxnet
 
-Context = Any  # mx.Context; MXNet has no types
+mx: Any = mxnet  # MXNet has no types
+
+Context = Any  # mx.Context
 NDArray = Any  # mx.nd.NDArray
 
 DEVICES = ("auto", "cpu", "gpu")

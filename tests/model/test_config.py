@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model.config import ModelConfig
+from model.errors import OptionError
+
+
+def test_one_layer_has_the_books_names_and_several_have_a_prefix_each() -> None:
+    assert list(ModelConfig("rnn", 1, 4, 7).parameter_shapes()) == ["W_xh", "W_hh", "b_h", "W_hy", "b_y"]
+    two = ModelConfig("gru", 2, 4, 7).parameter_shapes()
+    assert two["layer0.W_xz"] == (7, 4)
+    assert two["layer1.W_xz"] == (4, 4)
+    assert two["W_hy"] == (4, 7)
+    assert [name for name in ModelConfig("lstm", 1, 4, 7).parameter_shapes() if name.startswith("b")] == [
+        "b_i",
+        "b_f",
+        "b_o",
+        "b_c",
+        "b_y",
+    ]
+
+
+def test_the_lstm_has_two_arrays_of_state_per_layer() -> None:
+    assert ModelConfig("lstm", 2, 4, 7).state_names == ("layer0.H", "layer0.C", "layer1.H", "layer1.C")
+    assert ModelConfig("gru", 1, 4, 7).state_names == ("H",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cell", "transformer"),
+        ("num_layers", 0),
+        ("num_layers", 5),
+        ("hidden_dim", 0),
+        ("hidden_dim", 2.0),
+        ("hidden_dim", True),
+        ("vocab_size", 0),
+    ],
+)
+def test_a_field_out_of_bounds_is_named_with_its_value(field: str, value: Any) -> None:
+    fields: dict[str, Any] = {"cell": "rnn", "num_layers": 1, "hidden_dim": 4, "vocab_size": 7, field: value}
+    with pytest.raises(OptionError, match=f"^{field}: {value!r} is not"):
+        ModelConfig(**fields)
