@@ -111,22 +111,25 @@ def initial_parameters(
     parameters = {}
     for name, shape in config.parameter_shapes().items():
         bias = np.ones if name.endswith("b_f") and method != "normal" else np.zeros
-        parameters[name] = (bias(shape) if len(shape) == 1 else weight(rng, shape, config)).astype(np.float32)
+        parameters[name] = (bias(shape) if len(shape) == 1 else weight(rng, shape, config.hidden_dim)).astype(
+            np.float32
+        )
     return parameters
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], config: ModelConfig) -> npt.NDArray[np.float64]:
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int) -> npt.NDArray[np.float64]:
     """N(0, 0.01²), as the chapter has it."""
     return rng.normal(0.0, 0.01, shape)
 
 
-def _uniform(rng: np.random.Generator, shape: tuple[int, ...], config: ModelConfig) -> npt.NDArray[np.float64]:
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int) -> npt.NDArray[np.float64]:
     """U(−1/√H, 1/√H), with the LSTM's forget bias at 1 (Jozefowicz, Zaremba and Sutskever, 2015)."""
-    bound = config.hidden_dim**-0.5
+    bound = hidden_dim**-0.5
     return rng.uniform(-bound, bound, shape)
 
 
-INITIALISATIONS: dict[str, Callable[[np.random.Generator, tuple[int, ...], ModelConfig], npt.NDArray[np.float64]]] = {
+Initialisation = Callable[[np.random.Generator, tuple[int, ...], int], npt.NDArray[np.float64]]
+INITIALISATIONS: dict[str, Initialisation] = {
     "normal": _normal,
     "uniform": _uniform,
 }

@@ -85,7 +85,7 @@ def read_corpus(
 def _read_bytes(source: str | Path) -> tuple[str, bytes]:
     if str(source) in EMBEDDED:
         # An embedded corpus goes before a file of the same name; "./lyrics" names the file.
-        return str(source), resources.files("model").joinpath("corpora", f"{source}.txt").read_bytes()
+        return str(source), resources.files("model").joinpath("corpora").joinpath(f"{source}.txt").read_bytes()
     path = Path(source)
     try:
         data = path.read_bytes()

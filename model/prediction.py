@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from model import cells
@@ -42,6 +42,6 @@ def predict_rnn(prefix: str, num_chars: int, checkpoint: Checkpoint, ctx: Contex
     return prefix + vocabulary.decode(written)
 
 
-def on_context(parameters: Mapping[str, npt.NDArray[np.floating]], ctx: Context) -> dict[str, NDArray]:
+def on_context(parameters: Mapping[str, npt.NDArray[Any]], ctx: Context) -> dict[str, NDArray]:
     """Parameters as NDArrays of the same dtype on a context."""
     return {name: mx.nd.array(array, ctx=ctx, dtype=array.dtype) for name, array in parameters.items()}

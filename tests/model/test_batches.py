@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,7 +54,7 @@ def test_consecutive_batches_adjoin_and_labels_are_one_step_on(size: tuple[int, 
     length, N, T = size
     batches = list(data_iter_consecutive(np.arange(length, dtype=np.int32), N, T))
     assert len(batches) == max(0, num_batches(length, N, T, "consecutive"))
-    for (X, Y), (following, _) in zip(batches, batches[1:], strict=False):
+    for (X, Y), (following, _) in itertools.pairwise(batches):
         assert (X[:, -1] + 1 == following[:, 0]).all()
         assert (Y[:, -1] == following[:, 0]).all()
     assert all(X.shape == (N, T) and (Y == X + 1).all() for X, Y in batches)

@@ -49,9 +49,9 @@ def test_a_longer_text_begins_with_the_shorter() -> None:
 
 
 def test_bad_requests_are_named() -> None:
-    with pytest.raises(OptionError, match="^prefix: is empty"):
+    with pytest.raises(OptionError, match=r"^prefix: is empty"):
         predict_rnn("", 5, random_checkpoint())
-    with pytest.raises(OptionError, match="^num_chars: -1"):
+    with pytest.raises(OptionError, match=r"^num_chars: -1"):
         predict_rnn("a", -1, random_checkpoint())
     with pytest.raises(UnknownCharactersError, match="'é'"):
         predict_rnn("aé", 5, random_checkpoint())
