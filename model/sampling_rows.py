@@ -1,0 +1,185 @@
+"""`sampling.choose_reference` for many rows at once, compiled.
+
+A row costs about one pass over its logits. The threshold of top-k is found without sorting them: the maxima of LANES
+interleaved lanes give a bound that at least k values reach, and only the few values that reach it are looked at again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.compiled import compiled
+from model.random_stream import uniform
+
+LANES = 128  # top_k up to this much is selected by lanes, more by sorting
+
+Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@compiled
+def choose(
+    logits: Float32s,
+    forced: Ints,
+    temperature: Float64s,
+    top_k: Ints,
+    top_p: Float64s,
+    seed: Ints,
+    position: Ints,
+    chosen: Ints,
+) -> bool:
+    """Fills chosen (N,) from logits (N, V) and the options of each row; all other arguments are (N,).
+
+    Where forced is not negative the row is still reading and what is chosen does not matter: it costs nothing.
+    Returns whether every row looked at was finite.
+    """
+    N, V = logits.shape
+    values = np.empty(V, np.float32)
+    indices = np.empty(V, np.int64)
+    scratch = np.empty(max(V, LANES), np.float32)
+    weights = np.empty(V, np.float64)
+    for n in range(N):
+        if forced[n] >= 0:
+            chosen[n] = 0
+            continue
+        row = logits[n]
+        best = _argmax(row)
+        if not math.isfinite(row[best]):
+            return False
+        if temperature[n] == 0:
+            chosen[n] = best
+            continue
+        k = min(top_k[n], V)
+        if k < V:
+            count = _top(row, k, values, indices, scratch)
+        else:
+            count = V
+            for v in range(V):
+                values[v] = row[v]
+                indices[v] = v
+        top = np.float64(row[best])
+        whole = 0.0
+        for i in range(count):
+            weights[i] = math.exp((np.float64(values[i]) - top) / temperature[n])
+            whole += weights[i]
+        if top_p[n] < 1:
+            count = _nucleus(values, indices, weights, count, k < V, top_p[n], whole)
+            whole = 0.0
+            for i in range(count):
+                whole += weights[i]
+        target = uniform(seed[n], position[n]) * whole
+        running = 0.0
+        at = count - 1
+        for i in range(count):
+            running += weights[i]
+            if running > target:
+                at = i
+                break
+        chosen[n] = indices[at]
+    return True
+
+
+@compiled
+def _argmax(row: Float32s) -> int:
+    """The first index of the largest value; of a NaN if there is one."""
+    best = 0
+    for v in range(len(row)):
+        if row[v] > row[best]:
+            best = v
+        if row[v] != row[v]:
+            return v
+    return best
+
+
+@compiled
+def _top(row: Float32s, k: int, values: Float32s, indices: Ints, scratch: Float32s) -> int:
+    """The k largest of a row, equal ones by index, into values and indices in the order of indices. Returns k."""
+    V = len(row)
+    bound = np.float32(-np.inf)
+    if k <= LANES and V >= 2 * LANES:
+        for lane in range(LANES):
+            scratch[lane] = row[lane]
+        for start in range(LANES, V - LANES + 1, LANES):
+            for lane in range(LANES):
+                scratch[lane] = max(scratch[lane], row[start + lane])
+        bound = _kth_largest(scratch, LANES, k)
+    count = 0
+    for v in range(V):
+        if row[v] >= bound:
+            values[count] = row[v]
+            indices[count] = v
+            count += 1
+    for i in range(count):
+        scratch[i] = values[i]
+    threshold = _kth_largest(scratch, count, k)
+    above = 0
+    for i in range(count):
+        if values[i] > threshold:
+            above += 1
+    equal = k - above  # of those at the threshold, the first so many
+    kept = 0
+    for i in range(count):
+        take = values[i] > threshold
+        if values[i] == threshold and equal > 0:
+            take = True
+            equal -= 1
+        if take:
+            values[kept] = values[i]
+            indices[kept] = indices[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _kth_largest(a: Float32s, count: int, k: int) -> Any:
+    """Hoare's selection over a[:count], which it puts in another order."""
+    low, high, want = 0, count - 1, k - 1
+    while low < high:
+        pivot = a[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while a[i] > pivot:
+                i += 1
+            while a[j] < pivot:
+                j -= 1
+            if i <= j:
+                a[i], a[j] = a[j], a[i]
+                i += 1
+                j -= 1
+        if want <= j:
+            high = j
+        elif want >= i:
+            low = i
+        else:
+            break
+    return a[want]
+
+
+@compiled
+def _nucleus(
+    values: Float32s, indices: Ints, weights: Float64s, count: int, ranked_sum: bool, top_p: float, whole: float
+) -> int:
+    """Keeps, in place and in the order of indices, the fewest likeliest that reach top_p. Returns how many."""
+    order = np.argsort(-values[:count], kind="mergesort")
+    if ranked_sum:
+        whole = 0.0
+        for i in range(count):
+            whole += weights[order[i]]
+    running = 0.0
+    keep = np.zeros(count, np.bool_)
+    for i in range(count):
+        running += weights[order[i]]
+        keep[order[i]] = True
+        if running >= top_p * whole:
+            break
+    kept = 0
+    for i in range(count):
+        if keep[i]:
+            values[kept], indices[kept], weights[kept] = values[i], indices[i], weights[i]
+            kept += 1
+    return kept
