@@ -67,7 +67,7 @@ def field_problem(field: str, message: str) -> ProblemError:
 def respond(request: Request, problem: ProblemError) -> Response:
     """The problem in the shape that the route's clients expect."""
     openai = request.url.path.startswith("/v1/")
-    body = _openai_body(problem) if openai else problem_body(problem)
+    body = openai_body(problem) if openai else problem_body(problem)
     # 422 is FastAPI's word for a bad request; OpenAI's is 400.
     status = 400 if openai and problem.status in (409, 413, 422) else problem.status
     media_type = "application/json" if openai else "application/problem+json"
@@ -87,7 +87,7 @@ def problem_body(problem: ProblemError) -> dict[str, Any]:
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
-def _openai_body(problem: ProblemError) -> dict[str, Any]:
+def openai_body(problem: ProblemError) -> dict[str, Any]:
     kind = _OPENAI_TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
     param = problem.errors[0]["field"] if problem.errors else None
     return {"error": {"message": problem.detail, "type": kind, "param": param, "code": problem.code}}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from app.observer import Observer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics", "ModelMetrics"]
 
 # A step takes tens of microseconds, a long text behind a queue a minute.
 SECONDS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0)
@@ -50,3 +51,46 @@ class Metrics:
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class ModelMetrics(Observer):
+    """What the scheduler of one model tells, as metrics."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._waiting = metrics.waiting.labels(model)
+        self._running = metrics.running.labels(model)
+        self._batch_size = metrics.batch_size.labels(model)
+        self._queue_seconds = metrics.queue_seconds.labels(model)
+        self._first_char_seconds = metrics.first_char_seconds.labels(model)
+        self._char_seconds = metrics.char_seconds.labels(model)
+        self._chars_read = metrics.chars_read.labels(model)
+        self._chars_written = metrics.chars_written.labels(model)
+        self._cache_hits = metrics.cache_hits.labels(model)
+        self._cache_misses = metrics.cache_misses.labels(model)
+        self._cancelled = metrics.cancelled.labels(model)
+        self._failures = metrics.failures.labels(model)
+
+    def queue(self, waiting: int, rows: int) -> None:
+        self._waiting.set(waiting)
+        self._running.set(rows)
+
+    def tick(self, rows: int, steps: int, seconds: float) -> None:
+        self._batch_size.observe(rows)
+
+    def admitted(self, queue_s: float, cached_chars: int | None) -> None:
+        self._queue_seconds.observe(queue_s)
+        if cached_chars is not None:
+            (self._cache_hits if cached_chars else self._cache_misses).inc()
+
+    def first_character(self, seconds: float) -> None:
+        self._first_char_seconds.observe(seconds)
+
+    def finished(self, outcome: str, read: int, written: int, seconds: float) -> None:
+        self._chars_read.inc(read)
+        self._chars_written.inc(written)
+        if written:
+            self._char_seconds.observe(seconds / written)
+        if outcome == "cancelled":
+            self._cancelled.inc()
+        elif outcome == "failed":
+            self._failures.inc()

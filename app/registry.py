@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,8 @@ import watchfiles
 
 import model
 from app.errors import ProblemError, show
-from app.metrics import Metrics
+from app.metrics import Metrics, ModelMetrics
 from app.scheduler import Scheduler
-from app.scheduler_metrics import observe
 from app.settings import MODEL_NAME, Settings
 from model.checkpoint import FILE_NAME
 from model.errors import NextcharError
@@ -35,6 +35,7 @@ class Served:
     name: str
     lm: LanguageModel
     scheduler: Scheduler
+    loaded_at: int  # seconds since 1970
 
 
 class Registry:
@@ -69,6 +70,9 @@ class Registry:
 
     def served(self) -> list[Served]:
         return [self._served[name] for name in sorted(self._served)]
+
+    def find(self, name: str) -> Served | None:
+        return self._served.get(name)
 
     def problem(self, name: str) -> str | None:
         """Why the newest file of a model does not serve. An older one may: see `get`."""
@@ -136,19 +140,18 @@ class Registry:
             log.error("model does not serve", model=name, reason=str(error))
             return
         scheduler = Scheduler(
-            lm,
+            lm.engine,
+            lm.vocabulary,
             max_rows=s.max_rows,
             max_queue=s.max_queue,
-            timeout_s=s.request_timeout_s,
             cache_bytes=s.state_cache_mb * 2**20,
-            stall_s=s.stall_s,
-            observer=observe(self._metrics, name),
+            observer=ModelMetrics(self._metrics, name),
         )
         scheduler.start()
         self._problems.pop(name, None)
         if name in self._served:
             self._retire(name)
-        self._served[name] = Served(name, lm, scheduler)
+        self._served[name] = Served(name, lm, scheduler, int(time.time()))
         c = lm.checkpoint.config
         self._metrics.info.labels(name).info(
             {
