@@ -76,6 +76,7 @@ class BatchDecoder:
     def __init__(self, engine: Engine, extra: dict[str, npt.DTypeLike] | None = None) -> None:
         self._engine = engine
         self.rows: list[Row] = []
+        self.steps = 0  # of all ticks so far
         integers = ("offset", "forced_end", "done", "total", "last", "collected", "event", "top_k", "seed", "stream")
         types: dict[str, npt.DTypeLike] = {**dict.fromkeys(integers, np.int64), "temperature": np.float64}
         types |= {"top_p": np.float64, "wants_logits": np.bool_, "logprobs": np.int64}
@@ -150,6 +151,7 @@ class BatchDecoder:
         c["last"][:] = chosen[-1]
         self._store(chosen)
         c["done"][:] += steps
+        self.steps += steps
         self._events()
         finished = np.flatnonzero(c["done"] >= c["total"])
         for place in finished.tolist():
@@ -158,10 +160,14 @@ class BatchDecoder:
 
     def unread(self) -> Indices:
         """How many characters each row has written that were not collected yet, (N,)."""
-        c = self._columns
-        written = np.maximum(np.minimum(c["done"], c["total"]) - c["forced_end"] + 1, 0)
-        unread: Indices = written - c["collected"]
+        unread: Indices = self.written() - self._columns["collected"]
         return unread
+
+    def written(self) -> Indices:
+        """How many characters each row has written, (N,)."""
+        c = self._columns
+        written: Indices = np.maximum(np.minimum(c["done"], c["total"]) - c["forced_end"] + 1, 0)
+        return written
 
     def collect(self, place: int) -> None:
         """Moves what a row has written since the last time to `row.written`."""

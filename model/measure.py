@@ -7,6 +7,7 @@ what is reported. A row's numbers depend on that row alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,16 @@ def measure(logits: Floats, characters: Indices, alternatives: int = 0) -> Measu
     measured = Measured(np.empty(N), np.empty(N, np.int64), np.empty(N), np.empty((N, A), np.int64), np.empty((N, A)))
     _measure(logits, np.ascontiguousarray(characters), *measured)
     return measured
+
+
+def joined(parts: Sequence[Measured]) -> Measured:
+    """Several, one after the other, as one. At least one."""
+    return Measured(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def part_of(measured: Measured, start: int, stop: int) -> Measured:
+    """Rows start … stop − 1."""
+    return Measured(*(values[start:stop] for values in measured))  # type: ignore[arg-type]
 
 
 @compiled

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.engines.interface import Engine, Indices, State
-from model.measure import Measured, measure
+from model.measure import Measured, joined, measure
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,8 @@ class Scorer:
 
     def result(self) -> Measured:
         """Of all characters but the first, once `done`."""
-        empty = measure(
-            np.zeros((0, self._engine.config.vocab_size), np.float32), self._indices[:0], self._alternatives
-        )
-        return Measured(*(np.concatenate(parts) for parts in zip(empty, *self._found, strict=True)))
+        no_logits = np.zeros((0, self._engine.config.vocab_size), np.float32)
+        return joined([measure(no_logits, self._indices[:0], self._alternatives), *self._found])
 
 
 def score(engine: Engine, text: str, indices: Indices, alternatives: int = 0) -> Score:
