@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import faulthandler
 import signal
+import socket
 import sys
 
 import structlog
@@ -16,6 +17,7 @@ import uvicorn
 
 from app import request_log
 from app.main import create_app
+from app.raw_urls import RawUrlProtocol
 from app.service import Service
 from app.settings import Settings, from_environment
 from model.errors import NextcharError
@@ -43,7 +45,8 @@ def main() -> int:
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.drain_s) + 1,
-        h11_max_incomplete_event_size=65536,
+        http=RawUrlProtocol,
+        loop="uvloop",
     )
     server = GracefulServer(config, settings, app.state.service)
     server.run()
@@ -59,18 +62,18 @@ class GracefulServer(uvicorn.Server):
         self._service = service
         self._drain: asyncio.Task[None] | None = None
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        await self._serve()
+        await self._serve(sockets)
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         if self.started:
             for bound in self.servers:
-                for socket in bound.sockets:
-                    host, port = socket.getsockname()[:2]
+                for listening in bound.sockets:
+                    host, port = listening.getsockname()[:2]
                     log.info("serving", url=f"http://{host}:{port}")
 
     def _stop(self) -> None:

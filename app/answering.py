@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from app import state_token
 from app.errors import ProblemError, field_problem
 from app.generation import (
@@ -32,7 +34,7 @@ from model.sampling import Sampling
 
 @dataclass(frozen=True)
 class Question:
-    """A request that can be decoded, and what its answer needs besides. `prefix` as the model sees it, "" after a token."""
+    """A request that can be decoded. `prefix` is as the model sees it, and "" after a token."""
 
     served: Served
     request: GenerateRequest
@@ -47,7 +49,7 @@ def question(fields: GenerateFields, served: Served, settings: Settings, secret:
     check_length("num_chars", fields.num_chars, settings.max_num_chars)
     lm = served.lm
     state, seed, prefix = None, fields.seed, ""
-    indices = lm.no_indices()
+    indices = np.zeros(0, np.int64)
     if fields.state is not None:
         try:
             state, own_seed = state_token.read(fields.state, secret, lm.checkpoint.config, lm.checkpoint.digest)

@@ -79,7 +79,7 @@ def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings,
 def logprobs_body(
     characters: Sequence[str], text: str, measured: Measured, offset: int = 0, first_unscored: bool = False
 ) -> dict[str, Any]:
-    """OpenAI's object for a text whose measured characters are all of it, or with `first_unscored` all but the first."""
+    """OpenAI's object for a text. All of its characters were measured, or with `first_unscored` all but the first."""
     values: list[float | None] = measured.logprobs.tolist()
     alternatives = zip(measured.alternatives.tolist(), measured.alternative_logprobs.tolist(), strict=True)
     top: list[dict[str, float] | None] = [

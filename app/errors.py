@@ -107,7 +107,7 @@ def from_validation(items: Sequence[Mapping[str, Any]]) -> ProblemError:
     errors = []
     for item in items[:MAX_FIELD_ERRORS]:
         place = [part for part in item["loc"] if part not in ("query", "body")]
-        field = ".".join(show(part) if isinstance(part, str) else str(part) for part in place) or "body"
+        field = ".".join(show(part).strip("'") for part in place) or "body"
         if item["type"] == "extra_forbidden":
             message = "there is no such field"
         elif item["type"] == "json_invalid":
@@ -124,7 +124,7 @@ def from_validation(items: Sequence[Mapping[str, Any]]) -> ProblemError:
 def show(value: object) -> str:
     """A value as a message can show it: short, printable, on one line."""
     if isinstance(value, str):
-        text = "".join(c if c.isprintable() else describe(c) for c in value[: SHOWN_CHARS + 1])
+        text = "'" + "".join(c if c.isprintable() else describe(c) for c in value[: SHOWN_CHARS + 1]) + "'"
     elif isinstance(value, int) and value.bit_length() > 256:
         return "a number of over 77 digits"
     elif isinstance(value, dict | list):
@@ -153,6 +153,8 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
             error.detail = "there is nothing at this address"
+        if error.status_code == 400 and "parsing the body" in str(error.detail):
+            error.detail = "the body is not JSON, or is nested too deep"
         return respond(request, ProblemError(error.status_code, str(error.detail), headers=error.headers))
 
     @app.exception_handler(RecursionError)

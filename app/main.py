@@ -28,10 +28,7 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
-    if settings.secret is None:
-        secret = secrets.token_bytes(32)
-    else:
-        secret = settings.secret.get_secret_value().encode()
+    secret = settings.secret.get_secret_value().encode() if settings.secret is not None else secrets.token_bytes(32)
     service = Service(settings, Registry(settings, metrics), metrics, secret)
 
     @asynccontextmanager

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from app.observer import Observer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from app.observer import Observer
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics", "ModelMetrics"]
 

@@ -45,7 +45,7 @@ class Registry:
         self._served: dict[str, Served] = {}
         self._problems: dict[str, str] = {}
         self._signatures: dict[str, Signature] = {}
-        self._retired: set[asyncio.Task[None]] = set()
+        self._retired: set[asyncio.Task[bool]] = set()
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -1,7 +1,7 @@
 """Continuation tokens: where a continuation ended, signed, so that any process with the same secret can go on.
 
-A token holds the weights' digest, the seed, and the `Continuation` (position in the random stream, last character, state
-before it); base64url over bytes, with an HMAC-SHA-256 of them in front. Knows nothing of HTTP or of engines.
+A token holds the weights' digest, the seed, and the `Continuation` (position in the random stream, last character,
+state before it); base64url over bytes, with an HMAC-SHA-256 of them in front. Knows nothing of HTTP or of engines.
 """
 
 from __future__ import annotations

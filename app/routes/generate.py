@@ -83,4 +83,3 @@ async def generate(request: Request, service: Service, fields: GenerateFields, l
         return event_stream(events(asked, generation, seen, service.secret))
     result = await until_gone(request, generation)
     return Response(dump(answer(asked, result, service.secret)), media_type="application/json")
-

@@ -54,7 +54,12 @@ async def complete(request: Request, service: ServiceOf, body: CompletionBody) -
             answer: Response = event_stream(_events(head, body, served, asked, scores, generations))
             generations = []  # the stream's own now
             return answer
-        results = [None if g is None else await until_gone(request, g) for g in generations]
+        results: list[Result | None] = []
+        for generation in generations:
+            result = None
+            if generation is not None:
+                result = await until_gone(request, generation)
+            results.append(result)
     finally:
         for generation in generations:
             if generation is not None:
@@ -81,7 +86,8 @@ async def _score_prompts(
             generation = served.scheduler.submit_score(scored)
         except SchedulerError as error:
             raise problem_of(error) from error
-        scores.append(await until_gone(request, generation))
+        measured = await until_gone(request, generation)
+        scores.append(measured)
     return scores
 
 
@@ -160,4 +166,3 @@ async def _events(
     finally:
         for generation in running:
             generation.cancel()
-

@@ -32,9 +32,7 @@ async def score_text(request: Request, service: ServiceOf, body: ScoreBody) -> R
     except UnknownCharactersError as error:
         raise name_field(error, "text") from error
     try:
-        generation = served.scheduler.submit_score(
-            ScoreRequest(indices, timeout_s=service.settings.request_timeout_s)
-        )
+        generation = served.scheduler.submit_score(ScoreRequest(indices, timeout_s=service.settings.request_timeout_s))
     except SchedulerError as error:
         raise problem_of(error) from error
     score = Score(text, await until_gone(request, generation))
