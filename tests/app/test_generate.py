@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -215,8 +216,6 @@ def test_an_error_before_the_first_character_is_a_status_not_an_event(client: Te
 
 def test_a_full_queue_is_429_with_retry_after_streamed_or_not(models_dir: Path) -> None:
     with client_of(models_dir, max_rows=1, max_queue=1, max_num_chars=10**7) as client:
-        import threading
-
         registry = client.app.state.service.registry  # type: ignore[attr-defined]
         scheduler = registry.get("tiny").scheduler
         endless = [
