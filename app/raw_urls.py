@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-
 MAX_HEAD_BYTES = 32 * 1024
 
 

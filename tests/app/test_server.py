@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -201,7 +204,7 @@ def test_at_a_signal_open_requests_finish_new_ones_get_503_and_it_exits_0(
     thread.join()
     assert answers[0].status_code == 200
     assert len(answers[0].json()["generated"]) == 100_000
-    assert server.stop() == 0, server.log()
+    assert server.process.wait(30) == 0, server.log()
     assert "Traceback" not in server.log()
 
 
@@ -219,10 +222,6 @@ def test_neither_prefixes_nor_keys_are_logged(models_dir: Path, tmp_path: Path) 
 
 
 def test_settings_that_cannot_be_used_are_told_in_one_line_each(models_dir: Path, tmp_path: Path) -> None:
-    import os
-    import subprocess
-    import sys
-
     environment = {**os.environ, "NEXTCHAR_PORT": "x", "NEXTCHAR_PROT": "1"}
     result = subprocess.run([sys.executable, "-m", "app"], env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
