@@ -28,7 +28,7 @@ OPERATIONS = [
 
 CASES = [(*operation, GenerationMode.POSITIVE) for operation in OPERATIONS]
 # Only these have fields that can be wrong.
-CASES += [(*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS[:3] + [("POST", "/v1/completions")]]
+CASES += [(*operation, GenerationMode.NEGATIVE) for operation in [*OPERATIONS[:3], ("POST", "/v1/completions")]]
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), CASES, ids=[f"{m} {p} {g.value}" for m, p, g in CASES])
