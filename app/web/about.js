@@ -29,7 +29,7 @@ export class About {
       { className: "validation", name: w.validation, points: points("validation_perplexity") },
     ];
     const ends = series.filter((s) => s.points.length).map((s) => `${s.name} ${figure(s.points.at(-1)[1])}`);
-    const svg = picture(series, w.pictureOf(ends.join(", ")));
+    const svg = picture(series, w.pictureOf(ends.join(", ")), w.epoch);
     if (svg === null) return paragraph("note", w.noPicture);
     const box = document.createElement("figure");
     const caption = document.createElement("figcaption");
@@ -49,7 +49,7 @@ export class About {
       [w.epochs, (training.epochs ?? training.history?.length)?.toLocaleString()],
       [w.trainPerplexity, figure(training.train_perplexity)],
       [w.validationPerplexity, figure(training.validation_perplexity)],
-      [w.trainedIn, duration(training.seconds)],
+      [w.trainedIn, typeof training.seconds === "number" ? w.duration(training.seconds) : null],
       [w.runsOn, [engine, device].filter(Boolean).join(" · ")],
       [w.digest, digest?.slice(0, 12)],
     ];
@@ -66,12 +66,6 @@ export class About {
 
 function figure(value) {
   return typeof value === "number" ? value.toLocaleString(undefined, { maximumSignificantDigits: 3 }) : null;
-}
-
-function duration(seconds) {
-  if (typeof seconds !== "number") return null;
-  const minutes = Math.floor(seconds / 60);
-  return minutes ? `${minutes} min ${Math.round(seconds % 60)} s` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
 }
 
 function key({ className, name }) {

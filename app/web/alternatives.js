@@ -26,12 +26,12 @@ export class Alternatives {
     this.#panel.addEventListener("focusin", () => clearTimeout(this.#timer));
     this.#panel.addEventListener("click", ({ target }) => this.#take(target.closest("button")));
     this.#panel.addEventListener("keydown", (event) => this.#key(event));
-    document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || this.#panel.hidden) return;
+      event.preventDefault();
+      this.hide();
+    });
     addEventListener("resize", () => this.hide());
-  }
-
-  get index() {
-    return this.#panel.hidden ? -1 : this.#index;
   }
 
   show(index, { character, logprob, alternatives }, anchor) {

@@ -26,10 +26,6 @@ export class Box {
     return this.#area.value;
   }
 
-  get isEmpty() {
-    return this.text === "";
-  }
-
   focus() {
     this.#area.focus();
   }
@@ -40,10 +36,10 @@ export class Box {
     this.mark([]);
   }
 
-  /** Marks these characters, as the model sees them, wherever they stand. */
+  /** Marks these characters, as the model sees them, wherever they stand; false where they do not. */
   mark(characters) {
     this.#unknown = new Set(characters);
-    this.#draw();
+    return this.#draw();
   }
 
   #draw() {
@@ -54,6 +50,7 @@ export class Box {
     this.#area.setAttribute("aria-invalid", String(found.length > 0));
     const seen = new Set(found.flatMap((piece) => Array.from(asModelSees(piece.text, this.#rules))));
     this.#explain([...this.#unknown].filter((character) => seen.has(character)));
+    return found.length > 0;
   }
 
   #explain(characters) {

@@ -12,6 +12,7 @@ export class Column {
   #plain = document.querySelector("#plain");
   #caret = document.querySelector("#caret");
   #words;
+  #quiet = false;
   #passage = { given: "", characters: [] };
 
   /** on: {attend(index, element), leave(), open(index)}: looked at, no longer, and chosen with the keyboard. */
@@ -34,10 +35,15 @@ export class Column {
 
   /** Shows a passage that has grown by some characters, and keeps its end in sight if it was. */
   grow(passage, added) {
-    const followed = this.#caret.getBoundingClientRect().bottom <= innerHeight;
+    const followed = this.#caret.getBoundingClientRect().bottom <= innerHeight + 1;
     this.#passage = passage;
     this.#add(added);
-    if (followed) this.#caret.scrollIntoView({ block: "nearest" });
+    if (followed) this.reveal();
+  }
+
+  /** Brings the end into sight. */
+  reveal() {
+    this.#caret.scrollIntoView({ block: "nearest" });
   }
 
   set busy(busy) {
@@ -46,7 +52,8 @@ export class Column {
     if (!busy) this.#plain.textContent = this.#passage.given + this.#passage.characters.map((c) => c.character).join("");
   }
 
-  focus(index) {
+  /** Moves the focus to a character. quiet: without asking for its alternatives. */
+  focus(index, { quiet = false } = {}) {
     const next = this.#written.children[index];
     if (!next) return;
     const { character, logprob } = this.#passage.characters[index];
@@ -54,7 +61,9 @@ export class Column {
     next.tabIndex = 0;
     const chance = logprob === null ? "" : `, ${percent(logprob)}`;
     next.setAttribute("aria-label", spoken(character, this.#words) + chance);
+    this.#quiet = quiet;
     next.focus();
+    this.#quiet = false;
   }
 
   #add(characters) {
@@ -74,7 +83,7 @@ export class Column {
 
   #attend(target, on) {
     const index = this.#indexOf(target);
-    if (index >= 0) on.attend(index, target);
+    if (index >= 0 && !this.#quiet) on.attend(index, target);
   }
 
   #indexOf(element) {

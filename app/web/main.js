@@ -44,7 +44,7 @@ async function loadModels() {
     return fail(error, loadModels);
   }
   const before = at("model").value;
-  at("model").replaceChildren(...known.map(({ name, ready }) => new Option(ready ? name : `${name} (—)`, name)));
+  at("model").replaceChildren(...known.map(({ name, ready }) => new Option(ready ? name : words.notReadyModel(name), name)));
   const preferred = known.find((m) => m.name === before) ?? known.find((m) => m.default) ?? known[0];
   if (preferred) at("model").value = preferred.name;
   return chooseModel();
@@ -55,45 +55,63 @@ function chooseModel() {
   about.show(chosen());
 }
 
-/** Writes on from a passage, which takes the place of the one shown. */
+/** Writes on from a passage, which takes the place of the one shown once there is something to show. */
 async function write(from, { focus = null } = {}) {
-  if (from !== passage && passage !== EMPTY) earlier.push(passage);
+  const before = passage;
   const fields = { ...settings.fields(), model: chosen()?.name ?? null };
-  await run(from, (options) => writeOn(from, fields, options), focus);
+  const replaces = from !== before && before !== EMPTY;
+  if (replaces) earlier.push(before);
+  const error = await follow(from, (options) => writeOn(from, fields, options), focus);
+  if (error && passage === from && from !== before) {
+    // Nothing was written: what was there stays.
+    passage = before;
+    if (replaces) earlier.pop();
+    column.show(passage);
+  }
+  settle();
+  if (error) fail(error, error.resume ? () => goBackTo(error.resume) : () => write(from));
 }
 
-/** Follows one request, `ask`, from a passage to its end, whatever end that is. */
-async function run(from, ask, focus = null) {
+/** Takes up a stream that broke. */
+async function goBackTo(resume) {
+  const error = await follow(passage, resume);
+  settle();
+  if (error) fail(error, () => goBackTo(error.resume ?? resume));
+}
+
+/** Follows one request, `ask`, from a passage to its end; returns the Problem where that was one. */
+async function follow(from, ask, focus = null) {
   running?.abort();
   const own = new AbortController();
   running = own;
-  const startLength = from.characters.length;
   passage = from;
   column.show(passage);
-  if (focus !== null) column.focus(focus);
+  if (focus !== null) column.focus(focus, { quiet: true });
   clearProblem();
   say(words.writing);
   settle();
+  column.reveal();
   const begun = performance.now();
   const show = (grown, added) => {
     if (running !== own) return;
     passage = grown;
     column.grow(passage, added);
   };
+  const count = () => passage.characters.length - from.characters.length;
   try {
     const { passage: whole, answer } = await ask({ signal: own.signal, show });
-    if (running !== own) return;
+    if (running !== own) return null;
+    say(words.wrote(count(), performance.now() - begun, answer.seed));
     if (whole.given !== passage.given) column.show(whole);
     passage = whole;
-    const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-    say(words.wrote(passage.characters.length - Math.min(startLength, passage.characters.length), seconds, answer.seed));
   } catch (error) {
-    if (running !== own) return;
-    if (error.name === "AbortError") say(words.stopped(passage.characters.length - startLength));
-    else fail(error, () => (error.resume ? run(passage, error.resume) : run(from, ask)));
+    if (running !== own) return null;
+    if (error.name !== "AbortError") return error;
+    say(words.stopped(count()));
+  } finally {
+    if (running === own) running = null;
   }
-  running = null;
-  settle();
+  return null;
 }
 
 /** Brings the buttons in line with what is going on. */
@@ -116,7 +134,7 @@ function say(text) {
 function fail(error, again) {
   if (!(error instanceof Problem)) throw error;
   say("");
-  if (error.unknown.length > 0) return box.mark(error.unknown), box.focus();
+  if (error.unknown.length > 0 && box.mark(error.unknown)) return box.focus();
   retry = again;
   at("problem-text").textContent = explain(error, words);
   at("again").hidden = !mayPass(error);
@@ -167,7 +185,7 @@ at("again").addEventListener("click", () => {
 at("model").addEventListener("change", chooseModel);
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running) running.abort();
+  if (event.key === "Escape" && !event.defaultPrevented) running?.abort();
 });
 
 loadModels();

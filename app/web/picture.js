@@ -2,14 +2,14 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = { width: 300, height: 170 };
-const EDGE = { top: 12, right: 12, bottom: 22, left: 34 };
+const EDGE = { top: 12, right: 6, bottom: 22, left: 40 };
 const STEPS = [1, 2, 5];
 
 /**
- * series: [{name, className, points: [[epoch, perplexity], …]}]; label: the whole in a sentence.
- * Returns null where no series has two points.
+ * series: [{name, className, points: [[epoch, perplexity], …]}]; label: the whole in a sentence; unit: of the
+ * horizontal axis. Returns null where no series has two points.
  */
-export function picture(series, label) {
+export function picture(series, label, unit) {
   const drawn = series.filter(({ points }) => points.length > 1);
   if (drawn.length === 0) return null;
   const all = drawn.flatMap(({ points }) => points);
@@ -20,12 +20,13 @@ export function picture(series, label) {
   for (const value of ticks(y.low, y.high)) {
     svg.append(
       element("line", { class: "grid", x1: EDGE.left, x2: SIZE.width - EDGE.right, y1: y(value), y2: y(value) }),
-      text(value.toLocaleString(), { x: EDGE.left - 8, y: y(value) + 3.5, "text-anchor": "end" }),
+      text(value.toLocaleString(), { x: 0, y: y(value) + 3.5 }),
     );
   }
-  for (const [value, anchor] of [[x.low, "start"], [x.high, "end"]]) {
-    svg.append(text(String(value), { x: x(value), y: SIZE.height - 5, "text-anchor": anchor }));
-  }
+  svg.append(
+    text(`${unit} ${x.low}`, { x: EDGE.left, y: SIZE.height - 5 }),
+    text(String(x.high), { x: SIZE.width - EDGE.right, y: SIZE.height - 5, "text-anchor": "end" }),
+  );
   for (const { className, points } of drawn) {
     const path = points.map(([epoch, perplexity], i) => `${i ? "L" : "M"}${x(epoch).toFixed(1)} ${y(perplexity).toFixed(1)}`);
     const [epoch, perplexity] = points.at(-1);

@@ -36,9 +36,8 @@ export class Settings {
 
   /** What only sampling uses is there only while sampling, for the eye and for the keyboard. */
   #adapt() {
-    for (const field of this.#form.querySelectorAll(".drawn")) {
-      field.hidden = !this.#sampled;
-      field.querySelector("input").disabled = !this.#sampled;
-    }
+    const place = document.querySelector("#sampling");
+    place.hidden = !this.#sampled;
+    for (const input of place.querySelectorAll("input")) input.disabled = !this.#sampled; // else it may be invalid unseen
   }
 }

@@ -40,9 +40,9 @@ export function spoken(character, words) {
 /** A log-probability in nats as a percentage: two digits where they tell something. */
 export function percent(logprob) {
   const value = 100 * Math.exp(logprob);
-  if (value < 0.1) return "< 0.1 %";
-  if (value > 99.9 && value < 100) return "> 99.9 %";
-  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} %`;
+  if (value < 0.1) return "<0.1%";
+  if (value > 99.4 && value < 100) return ">99%";
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)}%`;
 }
 
 function codePoint(character) {

@@ -2,14 +2,21 @@
 
 const characters = (count) => `${count.toLocaleString("en")} ${count === 1 ? "character" : "characters"}`;
 
+function duration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
 export const en = {
   lang: "en",
   model: "Model",
+  notReadyModel: (name) => `${name} (not ready)`,
   begin: "Begin with",
   placeholder: "A few words to go on from…",
   chosen: "Next character",
   greedy: "Likeliest",
-  sampled: "Drawn",
+  sampled: "Sampled",
   length: "Length",
   temperature: "Temperature",
   top_k: "Top-k",
@@ -35,8 +42,7 @@ export const en = {
   newline: "line break",
 
   writing: "Writing…",
-  wrote: (count, seconds, seed) =>
-    `${characters(count)} in ${seconds} s${seed === null ? "" : ` · seed ${seed}`}`,
+  wrote: (count, ms, seed) => `${characters(count)} in ${duration(ms / 1000)}${seed === null ? "" : ` · seed ${seed}`}`,
   stopped: (count) => `Stopped after ${characters(count)}.`,
   undone: "The earlier text is back.",
   instead: (character) => `Instead of ${character}`,
@@ -61,10 +67,12 @@ export const en = {
   olderServes: (problem) => `An older version serves, since the newest file does not verify: ${problem}`,
   noPicture: "Its record holds no training curve.",
   pictureOf: (ends) => `Perplexity over the epochs of training; at the end: ${ends}`,
-  perplexity: "Perplexity by epoch",
+  perplexity: "Perplexity",
+  epoch: "epoch",
   training: "training",
   validation: "validation",
   cell: "Cell",
+  duration,
   layers: (count) => `${count} layers`,
   hidden: "Hidden units",
   vocabulary: "Knows",

@@ -2,9 +2,16 @@
 
 const characters = (count) => `${count.toLocaleString("zh")} 个字符`;
 
+function duration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} 毫秒`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} 秒`;
+  return `${Math.floor(seconds / 60)} 分 ${Math.round(seconds % 60)} 秒`;
+}
+
 export const zh = {
   lang: "zh-Hans",
   model: "模型",
+  notReadyModel: (name) => `${name}（不可用）`,
   begin: "开头",
   placeholder: "写几个字，让模型接下去……",
   chosen: "下一个字符",
@@ -35,7 +42,7 @@ export const zh = {
   newline: "换行",
 
   writing: "正在写……",
-  wrote: (count, seconds, seed) => `${characters(count)}，用时 ${seconds} 秒${seed === null ? "" : ` · 种子 ${seed}`}`,
+  wrote: (count, ms, seed) => `${characters(count)}，用时 ${duration(ms / 1000)}${seed === null ? "" : ` · 种子 ${seed}`}`,
   stopped: (count) => `已停止，写了 ${characters(count)}。`,
   undone: "已恢复之前的文字。",
   instead: (character) => `替换 ${character}`,
@@ -59,10 +66,12 @@ export const zh = {
   olderServes: (problem) => `最新的文件未通过校验，仍由旧版本服务：${problem}`,
   noPicture: "它的记录里没有训练曲线。",
   pictureOf: (ends) => `训练各轮的困惑度；最后：${ends}`,
-  perplexity: "各轮困惑度",
+  perplexity: "困惑度",
+  epoch: "轮",
   training: "训练",
   validation: "验证",
   cell: "单元",
+  duration,
   layers: (count) => `${count} 层`,
   hidden: "隐藏单元",
   vocabulary: "认识",
