@@ -14,8 +14,10 @@ export class Column {
   #words;
   #quiet = false;
   #passage = { given: "", characters: [] };
+  #shown = 0; // how many of its characters have an element
+  #frame = 0;
 
-  /** on: {attend(index, element), leave(), open(index)}: looked at, no longer, and chosen with the keyboard. */
+  /** on: {attend(index, element), leave(), open(index, element)}: looked at, no longer, and chosen with the keyboard. */
   constructor(words, on) {
     this.#words = words;
     this.#written.addEventListener("keydown", (event) => this.#key(event, on));
@@ -30,15 +32,18 @@ export class Column {
     this.#given.textContent = passage.given;
     this.#written.replaceChildren();
     this.#passage = passage;
-    this.#add(passage.characters);
+    this.#shown = 0;
+    this.#draw();
   }
 
-  /** Shows a passage that has grown by some characters, and keeps its end in sight if it was. */
-  grow(passage, added) {
-    const followed = this.#caret.getBoundingClientRect().bottom <= innerHeight + 1;
+  /** Shows a passage that has grown at its end, with the next frame, and keeps its end in sight if it was. */
+  grow(passage) {
     this.#passage = passage;
-    this.#add(added);
-    if (followed) this.reveal();
+    this.#frame ||= requestAnimationFrame(() => {
+      const followed = this.#caret.getBoundingClientRect().bottom <= innerHeight + 1;
+      this.#draw();
+      if (followed) this.reveal();
+    });
   }
 
   /** Brings the end into sight. */
@@ -47,6 +52,7 @@ export class Column {
   }
 
   set busy(busy) {
+    if (!busy) this.#draw();
     this.#caret.hidden = !busy;
     this.#written.setAttribute("aria-busy", String(busy));
     if (!busy) this.#plain.textContent = this.#passage.given + this.#passage.characters.map((c) => c.character).join("");
@@ -66,9 +72,12 @@ export class Column {
     this.#quiet = false;
   }
 
-  #add(characters) {
+  /** Elements for the characters that have none yet. */
+  #draw() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
     const fragment = document.createDocumentFragment();
-    for (const { character, logprob } of characters) {
+    for (const { character, logprob } of this.#passage.characters.slice(this.#shown)) {
       const element = document.createElement("span");
       element.setAttribute("role", "option");
       element.className = `t${tint(logprob)}${character === "\n" ? " newline" : ""}`;
@@ -77,6 +86,7 @@ export class Column {
       fragment.append(element);
     }
     this.#written.append(fragment);
+    this.#shown = this.#passage.characters.length;
     const first = this.#written.firstElementChild;
     if (first && !this.#written.querySelector('[tabindex="0"]')) first.tabIndex = 0;
   }
@@ -104,7 +114,7 @@ export class Column {
       End: () => last,
     };
     if (event.key in moves) this.focus(Math.min(Math.max(moves[event.key](), 0), last));
-    else if (event.key === "Enter" || event.key === " ") on.open(at);
+    else if (event.key === "Enter" || event.key === " ") on.open(at, event.target);
     else return;
     event.preventDefault();
   }

@@ -22,11 +22,14 @@ const box = new Box(words, { submit: () => at("form").requestSubmit() });
 const column = new Column(words, {
   attend: (index, element) => alternatives.show(index, passage.characters[index], element),
   leave: () => alternatives.hideSoon(),
-  open: () => alternatives.enter(),
+  open: (index, element) => {
+    alternatives.show(index, passage.characters[index], element);
+    alternatives.enter();
+  },
 });
 const alternatives = new Alternatives(words, {
   choose: (index, character) => write(branch(passage, index, character), { focus: index }),
-  back: (index) => column.focus(index),
+  back: (index) => column.focus(index, { quiet: true }),
 });
 
 let known = []; // the models, as GET /models lists them
@@ -92,10 +95,10 @@ async function follow(from, ask, focus = null) {
   settle();
   column.reveal();
   const begun = performance.now();
-  const show = (grown, added) => {
+  const show = (grown) => {
     if (running !== own) return;
     passage = grown;
-    column.grow(passage, added);
+    column.grow(passage);
   };
   const count = () => passage.characters.length - from.characters.length;
   try {

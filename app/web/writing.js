@@ -16,7 +16,7 @@ export class Broken extends Problem {
 }
 
 /**
- * Writes on from the end of a passage; `show(passage, added)` is called for every piece that arrives.
+ * Writes on from the end of a passage; `show(passage)` is called for every piece that arrives.
  * Returns {passage, answer}. Throws Problem before the first character, Broken after it, AbortError on a stop.
  */
 export async function writeOn(passage, fields, { signal, show }) {
@@ -48,7 +48,7 @@ async function follow(passage, body, lastEventId, missing, { signal, show }) {
         const added = charactersOf(data);
         passage = append(passage, added);
         missing -= added.length;
-        show(passage, added);
+        show(passage);
       } else if (type === "done") {
         return { passage: settle(passage, sent, body, data), answer: data };
       }
