@@ -17,7 +17,7 @@ from app.draining import Draining
 from app.metrics import Metrics
 from app.registry import Registry
 from app.request_log import RequestLog
-from app.routes import generate, health, models, openai, score
+from app.routes import generate, health, models, openai, page, score
 from app.schemas import GenerateBody, Problem
 from app.security import Guard
 from app.service import Service
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     errors.install(app)
-    for router in (generate.router, score.router, models.router, openai.router, health.router):
+    for router in (generate.router, score.router, models.router, openai.router, health.router, page.router):
         app.include_router(router)
     _name_schemas(app)
 
