@@ -16,7 +16,7 @@ from model.language_model import LanguageModel
 
 def generate(
     checkpoint: Annotated[Path, typer.Argument(help="The model's folder, or its file.")],
-    prefixes: Annotated[list[str] | None, typer.Argument(help="Texts to continue, each at least one character.")] = None,
+    prefixes: Annotated[list[str] | None, typer.Argument(help="Texts to continue.")] = None,
     num_chars: Annotated[int, typer.Option(help="New characters to write.")] = 100,
     temperature: Annotated[float, typer.Option(help="0 is greedy; else 0.01 to 5.")] = 0.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from the likeliest top_k only.")] = None,

@@ -283,7 +283,6 @@ BAD_VALUES = [
     ("state", ""),
     ("prefix", ""),
     ("prefix", "\x00"),
-    ("prefix", "a\ud800"),
     ("prefix", 7),
     ("prefix", "a" * 10_001),
     ("stream", "yes"),
@@ -305,6 +304,14 @@ def test_a_bad_value_is_422_and_the_message_names_the_field(client: TestClient, 
     assert field in body["detail"] or "unknown" in body["errors"][0]
     assert len(response.content) < 1000
     assert len(post(client, prefix="a", num_chars=3)["generated"]) == 3
+
+
+def test_a_lone_surrogate_is_not_text(client: TestClient) -> None:
+    for path in ("/generate", "/v1/completions"):
+        content = b'{"prefix": "a\\ud800", "prompt": "a\\ud800", "model": "tiny"}'
+        response = client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert response.status_code in (400, 422)
+    assert "hex escape" in client.post("/generate", content=b'{"prefix": "a\\ud800"}').json()["detail"]
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
