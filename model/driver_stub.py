@@ -5,7 +5,7 @@ brings it. Everything they do on the CPU never calls it, so a library of that na
 CUDA_ERROR_NO_DEVICE is enough. It is written here byte by byte: a compiler is not there when it is needed.
 
 The file is about the smallest shared object that the loader takes: a page with the headers, the dynamic section, a
-hash table, the symbols and their names, and a page with six bytes of x86-64 code.
+hash table, the symbols and their names, and another with six bytes of x86-64 code.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def shared_object(soname: str = SONAME, functions: tuple[str, ...] = FUNCTIONS) 
     table = struct.pack(f"<{3 + symbols}I", 1, symbols, 1, 0, *range(2, symbols), 0)
     symbols_at = -(-(hash_at + len(table)) // 8) * 8
     names_at = symbols_at + symbols * _SYMBOL.size
-    data_size, code_at = names_at + len(names), _PAGE
-    assert data_size <= _PAGE, "more functions than a page has room for"
+    data_size = names_at + len(names)
+    code_at = -(-data_size // _PAGE) * _PAGE
 
     header = _HEADER.pack(
         b"\x7fELF\x02\x01\x01", _SHARED_OBJECT, _X86_64, 1, 0, _HEADER.size, 0, 0,

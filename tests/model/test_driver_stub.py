@@ -44,7 +44,7 @@ print(hasattr(ctypes.CDLL(driver_stub.SONAME), "cuInit"))
     assert run(program) == "False"
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
 def test_stubs_of_any_number_of_functions_load(count: int) -> None:
     program = f"""
 import ctypes, os
@@ -53,7 +53,7 @@ names = tuple(f"function_{{i}}" for i in range({count}))
 file = os.memfd_create("other")
 os.write(file, driver_stub.shared_object("libother.so.3", names))
 ctypes.CDLL(f"/proc/self/fd/{{file}}", os.RTLD_GLOBAL | os.RTLD_NOW)
-print({{getattr(ctypes.CDLL("libother.so.3"), name)() for name in names}} == {{100}} if names else True)
+print({{getattr(ctypes.CDLL("libother.so.3"), name)() for name in names}} == {{100}})
 """
     assert run(program) == "True"
 

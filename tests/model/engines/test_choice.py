@@ -28,19 +28,20 @@ def nothing_said_yet() -> None:
 
 def with_a_card(monkeypatch: pytest.MonkeyPatch, **problems: str | None) -> None:
     """A machine whose card works for an engine unless a problem is named for it; opened engines are on the CPU."""
-    for name, problem in problems.items():
+    opened = dict(engines.BACKENDS)
 
-        def open_on(
-            checkpoint: Checkpoint, device: str, *rest: Any, name: str = name, problem: str | None = problem
-        ) -> Engine:
+    def backend(name: str, problem: str | None) -> Any:
+        def open_on(checkpoint: Checkpoint, device: str, *rest: Any) -> Engine:
             if device == "gpu" and problem is not None:
                 raise DeviceError(f"device: gpu cannot be used here: {problem}")
-            engine = opened[name](checkpoint, "cpu", *rest)
+            engine: Any = opened[name](checkpoint, "cpu", *rest)
             engine.device = device
             return engine
 
-        opened = dict(engines.BACKENDS)
-        monkeypatch.setitem(engines.BACKENDS, name, open_on)
+        return open_on
+
+    for name, problem in problems.items():
+        monkeypatch.setitem(engines.BACKENDS, name, backend(name, problem))
     monkeypatch.setattr(engines, "gpu_present", lambda: True)
 
 
@@ -117,7 +118,7 @@ def test_mxnet_on_a_card_that_fails_later_than_the_first_product_is_refused_not_
     monkeypatch.setattr("model.engines.mxnet.context", lambda _: OneCard())
     monkeypatch.setattr(MXNetEngine, "_build", lambda *_: (None, []))
     monkeypatch.setattr(MXNetEngine, stage, fail)
-    with pytest.raises(DeviceError, match=f"gpu cannot be used here: Check failed: {NO_MEMORY}"):
+    with pytest.raises(DeviceError, match=f"gpu cannot be used here: mxnet: Check failed: {NO_MEMORY}"):
         open_engine(tiny_checkpoint(), "gpu", "mxnet")
 
 
@@ -141,8 +142,8 @@ def test_onnxruntime_on_a_card_that_fails_is_refused_not_a_crash(monkeypatch: py
 
 
 def test_onnxruntime_that_falls_back_by_itself_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = ort_engine.ort.InferenceSession
     monkeypatch.setattr(ort_engine, "_prepare_cuda", lambda: None)
-    monkeypatch.setattr(ort_engine, "CUDA", ort_engine.CPU)  # a session that starts, without the provider asked for
-    monkeypatch.setattr(ort_engine.ort.InferenceSession, "get_providers", lambda _: [])
+    monkeypatch.setattr(ort_engine.ort, "InferenceSession", lambda *args, **_: start(*args, providers=[ort_engine.CPU]))
     with pytest.raises(DeviceError, match="could not start its CUDA provider"):
         open_engine(tiny_checkpoint(), "gpu", "onnxruntime")
