@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.benchmarks import decoding
+from scripts.benchmarks import decoding, serving
 from scripts.benchmarks.measuring import json_line, table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -45,6 +45,24 @@ def decode(
         typer.echo(f"{IDENTITY_CASES} texts in random company: {differences} differ from the text alone\n")
         figures |= {"engine": options, "growth": grown, "memory_kib": memory, "differences": differences}
     typer.echo(json_line(**figures))
+
+
+@app.command()
+def http(
+    peers: Annotated[bool, typer.Option(help="Also PyTorch behind LitServe, which must be installed.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Bursts of load on each server, in turns.")] = 5,
+    burst_s: Annotated[float, typer.Option(min=0.1, help="Seconds of one burst.")] = 3.0,
+) -> None:
+    """Over HTTP: 64 clients × 200 characters, then one client × 100."""
+    found = serving.measure(peers, rounds, burst_s)
+    names = ("chars_per_s", "requests_per_s", "p50_ms", "p99_ms", "errors", "healthz_p99_ms", "healthz_max_ms")
+    served = [name for name in ("nextchar", "LitServe") if name in found]
+    rows = [(name, *(found[name].get(key, "") for key in names)) for name in served]
+    typer.echo(table(("64 clients × 200", *names), rows) + "\n")
+    typer.echo(table(("1 client × 100", "ms"), list(found["one client"].items())) + "\n")
+    if peers:
+        typer.echo(f"nextchar serves {found['ratio']} times as many characters\n")
+    typer.echo(json_line(**found))
 
 
 if __name__ == "__main__":

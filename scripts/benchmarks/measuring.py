@@ -19,19 +19,23 @@ from typing import Any
 from model.engines.onnxruntime import available_cores
 
 SETTLE_S = 0.1
+TURN_S = 0.1
 PACKAGES = ("numpy", "numba", "onnxruntime", "mxnet", "torch", "litserve", "fastapi", "uvicorn")
 
 
 def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that does not count."""
+    """Seconds of each contender in each round: the median of as many runs as a turn has room for, the first apart."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, run in contenders.items():
             time.sleep(SETTLE_S)
-            begun = time.perf_counter()
             run()
-            if number:
-                times[name].append(time.perf_counter() - begun)
+            took: list[float] = []
+            while sum(took) < TURN_S:
+                begun = time.perf_counter()
+                run()
+                took.append(time.perf_counter() - begun)
+            times[name].append(statistics.median(took))
     return times
 
 

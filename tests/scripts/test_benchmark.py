@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from model.config import ModelConfig
 from scripts.benchmark import app
-from scripts.benchmarks import decoding
+from scripts.benchmarks import decoding, serving
 from scripts.benchmarks.measuring import json_line, ratio, table
 
 TINY = ModelConfig("rnn", 1, 16, 30)
@@ -20,6 +20,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "CHAPTER", TINY)
     monkeypatch.setattr(decoding, "NUM_CHARS", 8)
     monkeypatch.setattr("scripts.benchmarks.measuring.SETTLE_S", 0)
+    monkeypatch.setattr("scripts.benchmarks.measuring.TURN_S", 0.001)
 
 
 @pytest.mark.usefixtures("_tiny")
@@ -48,3 +49,13 @@ def test_a_ratio_is_the_median_over_rounds() -> None:
 def test_tables_are_markdown_and_the_last_line_is_json() -> None:
     assert table(("a", "b"), [(1, 2)]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
     assert json.loads(json_line(x=1))["x"] == 1
+
+
+def test_http_asks_a_real_server_and_counts_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "CHAPTER", TINY)
+    result = CliRunner().invoke(app, ["http", "--rounds", "1", "--burst-s", "0.3"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.output.strip().splitlines()[-1])
+    assert figures["nextchar"]["errors"] == 0
+    assert figures["nextchar"]["chars_per_s"] > 0
+    assert figures["one client"]["http_ms"] > 0
