@@ -26,7 +26,7 @@ class BodyLimit:
         if declared.isdigit() and (len(declared) > 18 or int(declared) > self.max_bytes):
             await respond(Request(scope), too_large)(scope, receive, send)
             return
-        received = 0
+        received, answered = 0, False
 
         async def limited() -> Message:
             nonlocal received
@@ -37,4 +37,13 @@ class BodyLimit:
                     raise too_large
             return message
 
-        await self.app(scope, limited, send)
+        async def replacing(message: Message) -> None:
+            # The framework makes a 400 of anything that goes wrong while a body is read; ours goes out instead.
+            nonlocal answered
+            if received <= self.max_bytes:
+                await send(message)
+            elif not answered:
+                answered = True
+                await respond(Request(scope), too_large)(scope, receive, send)
+
+        await self.app(scope, limited, replacing)

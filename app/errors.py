@@ -77,11 +77,15 @@ def respond(request: Request, problem: ProblemError) -> Response:
 def problem_body(problem: ProblemError) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
+        "title": _title(problem.status),
         "status": problem.status,
         "detail": problem.detail,
     }
     return {**body, "errors": problem.errors} if problem.errors else body
+
+
+def _title(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Client Closed Request"
 
 
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -111,7 +115,7 @@ def from_validation(items: Sequence[Mapping[str, Any]]) -> ProblemError:
         if item["type"] == "extra_forbidden":
             message = "there is no such field"
         elif item["type"] == "json_invalid":
-            field, message = "body", "is not JSON"
+            field, message = "body", f"is not JSON: {item['ctx']['error']}"
         elif item["type"] == "missing":
             message = "is missing"
         else:

@@ -18,7 +18,7 @@ from app.metrics import Metrics
 from app.registry import Registry
 from app.request_log import RequestLog
 from app.routes import generate, health, models, openai, page, score
-from app.schemas import Problem
+from app.schemas import GenerateBody, Problem
 from app.security import Guard
 from app.service import Service
 from app.settings import Settings
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     for router in (generate.router, score.router, models.router, openai.router, health.router, page.router):
         app.include_router(router)
-    _document_problems(app)
+    _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -71,16 +71,17 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _document_problems(app: FastAPI) -> None:
-    """Puts the schema that `schemas.problem_responses` refers to into the OpenAPI document."""
+def _name_schemas(app: FastAPI) -> None:
+    """Puts the schemas that routes refer to by name into the OpenAPI document."""
     make = app.openapi
 
     def openapi() -> dict[str, object]:
         document = make()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(schema.pop("$defs", {}))
-        schemas["Problem"] = schema
+        for named in (Problem, GenerateBody):
+            schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[named.__name__] = schema
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -148,6 +148,7 @@ class Registry:
             observer=ModelMetrics(self._metrics, name),
         )
         scheduler.start()
+        await scheduler.first_step()
         self._problems.pop(name, None)
         if name in self._served:
             self._retire(name)

@@ -104,6 +104,11 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
+    async def first_step(self) -> None:
+        """Returns when the decode thread has tried one step, well or not."""
+        while self.last_step is None and not self.failures and self._thread.is_alive():
+            await asyncio.sleep(0.005)
+
     def submit(self, request: GenerateRequest) -> Generation[Result]:
         """Raises QueueFull, Draining, NotReady, and ValueError for more choices than rows."""
         if request.n > self._max_rows:

@@ -29,9 +29,10 @@ from model.engines.interface import CHOOSE, Engine, Floats, Indices, State
 from model.measure import Measured, measure
 from model.sampling_rows import choose
 
-BUFFER_CHARS = 128  # written characters a row holds before they are collected from it
-MAX_STEPS = 64  # in one engine call
+MAX_STEPS = 256  # in one engine call
+BUFFER_CHARS = MAX_STEPS  # written characters a row holds before they are collected from it
 TICK_S = 0.002  # about how long one call may take, so that rows can join, leave and be read
+FIRST_GUESS_S = 0.0001  # of how long a step takes, until one was measured
 ALL = np.iinfo(np.int64).max  # top_k of a row without one, and "never"
 
 RowState = tuple[Floats, ...]  # one (S,) array per array of the engine's state
@@ -73,8 +74,9 @@ class Row:
 class BatchDecoder:
     """`extra` columns belong to the caller: given with each row, kept in step with `rows`, read with `column`."""
 
-    def __init__(self, engine: Engine, extra: dict[str, npt.DTypeLike] | None = None) -> None:
+    def __init__(self, engine: Engine, extra: dict[str, npt.DTypeLike] | None = None, tick_s: float = TICK_S) -> None:
         self._engine = engine
+        self._tick_s = tick_s
         self.rows: list[Row] = []
         self.steps = 0  # of all ticks so far
         integers = ("offset", "forced_end", "done", "total", "last", "collected", "event", "top_k", "seed", "stream")
@@ -85,7 +87,7 @@ class BatchDecoder:
         self._arrivals: list[Row] = []
         self._pool = np.zeros(256, np.int64)  # the forced characters of all rows, one after the other
         self._pool_end = 0
-        self._buffer = np.zeros((16, BUFFER_CHARS), np.int64)
+        self._buffer = np.zeros((16, BUFFER_CHARS), np.int32)
         self._step_s: dict[int, float] = {}  # measured, by the size class of the batch
 
     def __len__(self) -> int:
@@ -173,7 +175,7 @@ class BatchDecoder:
         """Moves what a row has written since the last time to `row.written`."""
         count = int(self.unread()[place])
         if count:
-            self.rows[place].written.append(self._buffer[place, :count].copy())
+            self.rows[place].written.append(self._buffer[place, :count].astype(np.int64))
             self._columns["collected"][place] += count
 
     def _join(self) -> None:
@@ -196,10 +198,10 @@ class BatchDecoder:
         A row whose end is not an event may be carried past it; what it writes there is never looked at.
         """
         c = self._columns
-        per_step = self._step_s.get(len(self.rows).bit_length(), 1e-4)
+        per_step = self._step_s.get(len(self.rows).bit_length(), FIRST_GUESS_S)
         to_event = int((c["event"] - c["done"]).min())
         to_end = int((c["total"] - c["done"]).max())
-        return max(1, min(max_steps, MAX_STEPS, int(TICK_S / per_step), to_event, to_end))
+        return max(1, min(max_steps, MAX_STEPS, int(self._tick_s / per_step), to_event, to_end))
 
     def _note_time(self, seconds: float) -> None:
         size = len(self.rows).bit_length()
@@ -238,21 +240,20 @@ class BatchDecoder:
         """Like `Engine.advance`, with each row's own way to choose, and measuring for those that want it."""
         c = self._columns
         chosen = np.empty_like(forced)
-        last: Indices = c["last"]
-        # A row chooses from the step that reads its last forced character on; the others' choices are never read.
+        first = c["forced_end"] - 1 - c["done"]  # the step that writes a row's first character; before it, it reads
+        position = c["stream"] + c["done"]
+        options = (first, c["temperature"], c["top_k"], c["top_p"], c["seed"], position)
+        still_reading = int(first.max())  # steps
         measuring = np.flatnonzero(c["logprobs"] >= 0)
         alternatives = int(c["logprobs"][measuring].max()) if len(measuring) else 0
         found: list[Measured] = []
-        for k, ids in enumerate(forced):
-            logits, self._state = self._engine.step(np.where(ids == CHOOSE, last, ids), self._state)
-            t = c["done"] + k
-            reading = c["forced_end"] - 2 - t  # not negative where another forced character follows
-            finite = choose(
-                logits, reading, c["temperature"], c["top_k"], c["top_p"], c["seed"], c["stream"] + t, chosen[k]
-            )
-            if not finite:
+        last: Indices = c["last"]
+        for step in range(len(forced)):
+            ids = np.where(forced[step] == CHOOSE, last, forced[step]) if step <= still_reading else last
+            logits, self._state = self._engine.step(ids, self._state)
+            last = chosen[step]
+            if not choose(logits, step, *options, last):
                 raise FloatingPointError("the engine gave logits that are not finite")
-            last = chosen[k]
             if len(measuring):
                 found.append(measure(logits[measuring], last[measuring], alternatives))
         if len(measuring):

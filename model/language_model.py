@@ -17,6 +17,7 @@ from model.sampling import Sampling
 from model.scoring import Score, score
 
 MAX_ROWS = 256  # decoded at once; more wait for a place
+CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts
 UNKNOWN_RULES = ("error", "skip")
 
 
@@ -110,7 +111,7 @@ class LanguageModel:
 
 
 def _decode_all(engine: Engine, rows: list[Row]) -> None:
-    decoder = BatchDecoder(engine)
+    decoder = BatchDecoder(engine, tick_s=CALL_S)
     waiting = iter(rows)
     while True:
         while len(decoder) < MAX_ROWS and (row := next(waiting, None)) is not None:

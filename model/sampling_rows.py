@@ -25,7 +25,8 @@ Ints = npt.NDArray[np.int64]
 @compiled
 def choose(
     logits: Float32s,
-    forced: Ints,
+    step: int,
+    first: Ints,
     temperature: Float64s,
     top_k: Ints,
     top_p: Float64s,
@@ -33,10 +34,10 @@ def choose(
     position: Ints,
     chosen: Ints,
 ) -> bool:
-    """Fills chosen (N,) from logits (N, V) and the options of each row; all other arguments are (N,).
+    """Fills chosen (N,) from logits (N, V) and the options of each row; all other arrays are (N,).
 
-    Where forced is not negative the row is still reading and what is chosen does not matter: it costs nothing.
-    Returns whether every row looked at was finite.
+    A row whose first character to choose comes at a later step than this gets 0 and costs nothing. position is that of
+    step 0 in the random stream. Returns whether all logits looked at were finite.
     """
     N, V = logits.shape
     values = np.empty(V, np.float32)
@@ -44,35 +45,38 @@ def choose(
     scratch = np.empty(max(V, LANES), np.float32)
     weights = np.empty(V, np.float64)
     for n in range(N):
-        if forced[n] >= 0:
-            chosen[n] = 0
+        chosen[n] = 0
+        if step < first[n]:
             continue
         row = logits[n]
-        best = _argmax(row)
-        if not math.isfinite(row[best]):
+        lanes, finite = _lane_maxima(row, scratch)
+        if not finite:
             return False
+        top = np.float32(-np.inf)
+        for lane in range(lanes):
+            top = max(top, scratch[lane])
         if temperature[n] == 0:
-            chosen[n] = best
+            while row[chosen[n]] != top:
+                chosen[n] += 1
             continue
         k = min(top_k[n], V)
         if k < V:
-            count = _top(row, k, values, indices, scratch)
+            count = _top(row, k, lanes, values, indices, scratch)
         else:
             count = V
             for v in range(V):
                 values[v] = row[v]
                 indices[v] = v
-        top = np.float64(row[best])
         whole = 0.0
         for i in range(count):
-            weights[i] = math.exp((np.float64(values[i]) - top) / temperature[n])
+            weights[i] = math.exp((float(values[i]) - float(top)) / temperature[n])
             whole += weights[i]
         if top_p[n] < 1:
             count = _nucleus(values, indices, weights, count, k < V, top_p[n], whole)
             whole = 0.0
             for i in range(count):
                 whole += weights[i]
-        target = uniform(seed[n], position[n]) * whole
+        target = uniform(seed[n], position[n] + step) * whole
         running = 0.0
         at = count - 1
         for i in range(count):
@@ -85,29 +89,32 @@ def choose(
 
 
 @compiled
-def _argmax(row: Float32s) -> int:
-    """The first index of the largest value; of a NaN if there is one."""
-    best = 0
-    for v in range(len(row)):
-        if row[v] > row[best]:
-            best = v
-        if row[v] != row[v]:
-            return v
-    return best
+def _lane_maxima(row: Float32s, scratch: Float32s) -> tuple[int, bool]:
+    """The largest value of each lane, into scratch; how many lanes; whether all values are finite.
+
+    Lane l holds the values l, l + LANES, … A short row is one lane per value.
+    """
+    V = len(row)
+    lanes = min(V, LANES)
+    spoiled = np.zeros(lanes, np.float32)  # 0 · x is 0 unless x is infinite or not a number, and then it stays
+    scratch[:lanes] = row[:lanes]
+    for start in range(0, V, lanes):
+        block = row[start : start + lanes]
+        for lane in range(len(block)):
+            x, y = block[lane], scratch[lane]
+            scratch[lane] = x if x > y else y
+            spoiled[lane] += np.float32(0) * x
+    return lanes, bool(spoiled.sum() == 0)
 
 
 @compiled
-def _top(row: Float32s, k: int, values: Float32s, indices: Ints, scratch: Float32s) -> int:
-    """The k largest of a row, equal ones by index, into values and indices in the order of indices. Returns k."""
+def _top(row: Float32s, k: int, lanes: int, values: Float32s, indices: Ints, scratch: Float32s) -> int:
+    """The k largest of a row, equal ones by index, into values and indices in the order of indices. Returns k.
+
+    scratch holds the maxima of the row's lanes: at least k values reach the kth largest of them.
+    """
     V = len(row)
-    bound = np.float32(-np.inf)
-    if k <= LANES and V >= 2 * LANES:
-        for lane in range(LANES):
-            scratch[lane] = row[lane]
-        for start in range(LANES, V - LANES + 1, LANES):
-            for lane in range(LANES):
-                scratch[lane] = max(scratch[lane], row[start + lane])
-        bound = _kth_largest(scratch, LANES, k)
+    bound = _kth_largest(scratch, lanes, k) if k <= lanes else np.float32(-np.inf)
     count = 0
     for v in range(V):
         if row[v] >= bound:

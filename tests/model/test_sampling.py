@@ -23,7 +23,8 @@ def choose_all(logits: np.ndarray, *options: list[float]) -> np.ndarray:
     chosen = np.full(len(logits), -7)
     finite = choose(
         np.ascontiguousarray(logits, np.float32),
-        np.full(len(logits), -1),
+        0,
+        np.zeros(len(logits), np.int64),
         np.array(temperature, np.float64),
         np.array(top_k, np.int64),
         np.array(top_p, np.float64),
@@ -88,10 +89,8 @@ def test_one_candidate_is_greedy_whatever_the_temperature() -> None:
 def test_logits_that_are_not_finite_are_noticed(bad: float) -> None:
     logits = np.zeros((1, 300), np.float32)
     logits[0, 299] = bad
-    one = np.ones(1)
-    assert not choose(
-        logits, np.array([-1]), one, np.array([40]), one, np.array([1]), np.array([1]), np.zeros(1, np.int64)
-    )
+    one, whole = np.ones(1), np.ones(1, np.int64)
+    assert not choose(logits, 0, whole - 1, one, 40 * whole, one, whole, whole, whole.copy())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,8 @@
+"""Training: from a text as indices to a checkpoint. `Trainer` does it, `run` also keeps its files."""
+
+from model.training.objective import grad_clipping, perplexity
+from model.training.options import TrainingOptions
+from model.training.presets import PRESETS
+from model.training.trainer import Trainer
+
+__all__ = ["PRESETS", "Trainer", "TrainingOptions", "grad_clipping", "perplexity"]

@@ -1,0 +1,43 @@
+"""What training minimises, and how its gradient is bounded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def perplexity(loss_sum: float, count: int) -> float:
+    """exp of the mean cross-entropy: 1 for a perfect model, V for one that guesses evenly."""
+    try:
+        return math.exp(loss_sum / count)
+    except OverflowError:
+        return math.inf
+
+
+def grad_clipping(gradients: list[Any], theta: float) -> float:
+    """Scales the gradients in place to a global norm of at most theta, g ← g · min(1, θ / ‖g‖).
+
+    ‖g‖ is over all arrays together; it is returned as it was before. Takes NumPy arrays or NDArrays.
+    """
+    norm = math.sqrt(sum(float(_scalar((g**2).sum())) for g in gradients))
+    factor = clipping_factor(norm, theta)
+    if factor < 1:
+        for g in gradients:
+            g *= factor
+    return norm
+
+
+def clipping_factor(norm: float, theta: float) -> float:
+    return min(1.0, theta / norm) if norm > 0 else 1.0
+
+
+def global_norm(gradient: npt.NDArray[np.floating[Any]]) -> float:
+    """‖g‖ of all gradients in one flat vector."""
+    return math.sqrt(float(np.dot(gradient, gradient)))
+
+
+def _scalar(value: Any) -> Any:
+    return value.asscalar() if hasattr(value, "asscalar") else np.asarray(value).item()
