@@ -135,8 +135,8 @@ def _watch(trainer: Trainer, out: Path) -> None:
                 else:
                     _print(event, trainer, out)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
 
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
@@ -144,7 +144,8 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "
-            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; "
+            f"{c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
             f"{event.num_batches} batches per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):
