@@ -1,0 +1,28 @@
+"""Trains and runs character-level recurrent language models. `load` is the way in.
+
+Importing this imports neither MXNet nor ONNX Runtime; an engine is imported when a model is loaded that needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.language_model import LanguageModel
+
+__all__ = ["load"]
+
+
+def load(path: str | Path, device: str = "auto", backend: str = "auto", threads: int | None = None) -> LanguageModel:
+    """The model in a checkpoint file or the folder that holds it, ready to write.
+
+    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given.
+    Raises CheckpointError for a file that does not verify, DeviceError for a device or backend that cannot be used.
+    """
+    from model import checkpoint
+    from model.engines import open_engine
+    from model.language_model import LanguageModel
+
+    loaded = checkpoint.load(path)
+    return LanguageModel(loaded, open_engine(loaded, device, backend, threads))

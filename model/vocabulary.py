@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ class Vocabulary:
         _, known = self._lookup(text)
         return text if known.all() else "".join(c for c, k in zip(text, known.tolist(), strict=True) if k)
 
-    def decode(self, indices: Sequence[int] | npt.NDArray[np.int32]) -> str:
+    def decode(self, indices: Sequence[int] | npt.NDArray[np.signedinteger[Any]]) -> str:
         """The text of a sequence of indices. An index outside 0 … V − 1 is a bug of the caller's."""
         characters = self.characters
         values = np.asarray(indices)

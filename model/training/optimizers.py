@@ -28,11 +28,11 @@ class Optimizer(Protocol):
 class Sgd:
     """w ← w − η (g + λ w)"""
 
-    def __init__(self, weights: Vector, num_decayed: int) -> None:  # noqa: ARG002 - nothing to remember
+    def __init__(self, weights: Vector, num_decayed: int) -> None:
         self.arrays: dict[str, Vector] = {}
         self._num_decayed = num_decayed
 
-    def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:  # noqa: ARG002
+    def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:
         if decay:
             weights[: self._num_decayed] *= 1 - rate * decay
         weights -= (rate * scale) * gradient

@@ -1,0 +1,87 @@
+"""Puts the app together. Nothing happens at import; what lives, lives in the lifespan."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from app import errors
+from app.body_limit import BodyLimit
+from app.draining import Draining
+from app.metrics import Metrics
+from app.registry import Registry
+from app.request_log import RequestLog
+from app.routes import generate, health, models, openai, page, score
+from app.schemas import GenerateBody, Problem
+from app.security import Guard
+from app.service import Service
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    metrics = Metrics()
+    secret = settings.secret.get_secret_value().encode() if settings.secret is not None else secrets.token_bytes(32)
+    service = Service(settings, Registry(settings, metrics), metrics, secret)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.secret is None:
+            log.info("no NEXTCHAR_SECRET: continuation tokens will not outlive this process")
+        await service.registry.start()
+        try:
+            yield
+        finally:
+            service.draining = True
+            await service.registry.stop()
+
+    app = FastAPI(
+        title="Nextchar",
+        version=version("nextchar"),
+        summary="Writes what would come next, with a character-level recurrent language model of your own text.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.service = service
+    errors.install(app)
+    for router in (generate.router, score.router, models.router, openai.router, health.router, page.router):
+        app.include_router(router)
+    _name_schemas(app)
+
+    # From the inside out: the last one added sees a request first.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Draining, service=service)
+    app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestLog, metrics=metrics)
+    return app
+
+
+def _name_schemas(app: FastAPI) -> None:
+    """Puts the schemas that routes refer to by name into the OpenAPI document."""
+    make = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = make()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for named in (Problem, GenerateBody):
+            schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[named.__name__] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,97 @@
+"""What operators watch, in Prometheus' terms. One registry per app, so that two apps in one process do not mix.
+
+Names follow those of other text-generation servers with `nextchar` in front, and characters where they count tokens.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from app.observer import Observer
+
+__all__ = ["CONTENT_TYPE_LATEST", "Metrics", "ModelMetrics"]
+
+# A step takes tens of microseconds, a long text behind a queue a minute.
+SECONDS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Histogram, registry=self.registry, buckets=SECONDS)
+
+        self.requests = counter("nextchar_request_count", "HTTP requests answered.", ["route", "method", "status"])
+        self.request_seconds = seconds("nextchar_request_duration_seconds", "Whole HTTP request.", ["route"])
+        self.waiting = gauge("nextchar_num_requests_waiting", "Continuations in the queue.", ["model"])
+        self.running = gauge("nextchar_num_requests_running", "Continuations being decoded.", ["model"])
+        self.batch_size = Histogram(
+            "nextchar_batch_size", "Rows of one engine call.", ["model"], buckets=ROWS, registry=self.registry
+        )
+        self.queue_seconds = seconds(
+            "nextchar_request_queue_time_seconds", "From arrival to the first step.", ["model"]
+        )
+        self.first_char_seconds = seconds(
+            "nextchar_time_to_first_char_seconds", "From arrival to the first character.", ["model"]
+        )
+        self.char_seconds = seconds(
+            "nextchar_time_per_output_char_seconds", "A continuation's decoding time over its characters.", ["model"]
+        )
+        self.chars_read = counter("nextchar_prompt_chars", "Characters of prefixes read.", ["model"])
+        self.chars_written = counter("nextchar_generation_chars", "Characters written.", ["model"])
+        self.cache_hits = counter("nextchar_prefix_cache_hits", "Prefixes resumed from a kept state.", ["model"])
+        self.cache_misses = counter("nextchar_prefix_cache_misses", "Prefixes read from the start.", ["model"])
+        self.cancelled = counter("nextchar_requests_cancelled", "Continuations given up by the client.", ["model"])
+        self.failures = counter("nextchar_step_failures", "Engine calls that failed.", ["model"])
+        self.info = Info("nextchar_model", "What serves under a name.", ["model"], registry=self.registry)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class ModelMetrics(Observer):
+    """What the scheduler of one model tells, as metrics."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._waiting = metrics.waiting.labels(model)
+        self._running = metrics.running.labels(model)
+        self._batch_size = metrics.batch_size.labels(model)
+        self._queue_seconds = metrics.queue_seconds.labels(model)
+        self._first_char_seconds = metrics.first_char_seconds.labels(model)
+        self._char_seconds = metrics.char_seconds.labels(model)
+        self._chars_read = metrics.chars_read.labels(model)
+        self._chars_written = metrics.chars_written.labels(model)
+        self._cache_hits = metrics.cache_hits.labels(model)
+        self._cache_misses = metrics.cache_misses.labels(model)
+        self._cancelled = metrics.cancelled.labels(model)
+        self._failures = metrics.failures.labels(model)
+
+    def queue(self, waiting: int, rows: int) -> None:
+        self._waiting.set(waiting)
+        self._running.set(rows)
+
+    def tick(self, rows: int, steps: int, seconds: float) -> None:
+        self._batch_size.observe(rows)
+
+    def admitted(self, queue_s: float, cached_chars: int | None) -> None:
+        self._queue_seconds.observe(queue_s)
+        if cached_chars is not None:
+            (self._cache_hits if cached_chars else self._cache_misses).inc()
+
+    def first_character(self, seconds: float) -> None:
+        self._first_char_seconds.observe(seconds)
+
+    def finished(self, outcome: str, read: int, written: int, seconds: float) -> None:
+        self._chars_read.inc(read)
+        self._chars_written.inc(written)
+        if written:
+            self._char_seconds.observe(seconds / written)
+        if outcome == "cancelled":
+            self._cancelled.inc()
+        elif outcome == "failed":
+            self._failures.inc()

@@ -1,0 +1,23 @@
+"""What the scheduler tells whoever keeps the figures. Called from the decode thread: must be quick and thread-safe."""
+
+from __future__ import annotations
+
+
+class Observer:
+    """Does nothing; a subclass overrides what it wants to know. Times are in seconds."""
+
+    def queue(self, waiting: int, rows: int) -> None:
+        """After each tick: requests waiting for a place, rows decoding."""
+
+    def tick(self, rows: int, steps: int, seconds: float) -> None:
+        """One engine call advanced so many rows by so many characters each."""
+
+    def admitted(self, queue_s: float, cached_chars: int | None) -> None:
+        """A request left the queue. cached_chars: of its prefix, held by the cache; None where it was not asked."""
+
+    def first_character(self, seconds: float) -> None:
+        """Since the request was submitted; once per choice."""
+
+    def finished(self, outcome: str, read: int, written: int, seconds: float) -> None:
+        """A request is over. outcome: "length", "stop" (of its first choice), "score", or "cancelled", "deadline",
+        "failed", "draining"; seconds since it was submitted."""

@@ -1,0 +1,107 @@
+"""A request's identity, its line in the log and its place in the metrics. Never its contents."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.metrics import Metrics
+
+log = structlog.get_logger()
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # anything else could forge a header or a log line
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+
+
+class RequestLog:
+    """ASGI middleware: takes or makes `X-Request-ID`, returns it, logs and counts the request when it has ended."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        status = 499  # what stays if the client leaves before an answer begins
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - begun
+            # The route's pattern, never the path: a stranger's paths would make endless series.
+            route = getattr(scope.get("route"), "path", "none")
+            self.metrics.requests.labels(route, _method(scope["method"]), status).inc()
+            self.metrics.request_seconds.labels(route).observe(seconds)
+            level = logging.DEBUG if route in QUIET else logging.INFO
+            log.log(
+                level,
+                "request",
+                method=_method(scope["method"]),
+                route=route,
+                status=status,
+                ms=round(seconds * 1e3, 2),
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _method(name: str) -> str:
+    return name if name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH") else "other"
+
+
+def configure(level: str, style: str) -> None:
+    """Sends our log and that of the libraries to standard error: for people on a terminal, else one JSON a line."""
+    json_lines = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        if json_lines
+        else [structlog.dev.ConsoleRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final], foreign_pre_chain=shared
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # RequestLog writes the access line; the server's own would show the query, and with it the prefix.
+    logging.getLogger("uvicorn.access").disabled = True
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,32 @@
+"""What routes share: the settings, the registry, the metrics and the secret of one app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.metrics import Metrics
+from app.registry import Registry
+from app.settings import Settings
+
+
+@dataclass
+class Service:
+    """`draining` once SIGTERM came: what is open goes on, nothing new is taken."""
+
+    settings: Settings
+    registry: Registry
+    metrics: Metrics
+    secret: bytes
+    draining: bool = False
+
+
+async def service_of(request: Request) -> Service:
+    # async although it waits for nothing: the framework sends plain functions to a thread, at 0.2 ms each.
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(service_of)]

@@ -1,0 +1,87 @@
+// The page in English. Sentences with figures in them are functions.
+
+const characters = (count) => `${count.toLocaleString("en")} ${count === 1 ? "character" : "characters"}`;
+
+function duration(seconds) {
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+export const en = {
+  lang: "en",
+  model: "Model",
+  notReadyModel: (name) => `${name} (not ready)`,
+  begin: "Begin with",
+  placeholder: "A few words to go on from…",
+  chosen: "Next character",
+  greedy: "Likeliest",
+  sampled: "Sampled",
+  length: "Length",
+  temperature: "Temperature",
+  top_k: "Top-k",
+  top_p: "Top-p",
+  seed: "Seed",
+  all: "all",
+  fresh: "fresh",
+  write: "Write",
+  stop: "Stop",
+  on: "Go on",
+  copy: "Copy",
+  copied: "Copied.",
+  cannotCopy: "The browser does not allow copying here; select the text instead.",
+  back: "Undo",
+  again: "Try again",
+  hint: "What the model writes appears here, each character tinted by how much it surprised the model itself.",
+  characters: "Characters written; arrow keys move, Enter lists alternatives",
+  sure: "expected",
+  surprising: "surprising",
+  how: "Point at a character, or walk with the arrow keys, to see what else it might have been.",
+  about: "About this model",
+  space: "space",
+  newline: "line break",
+
+  writing: "Writing…",
+  wrote: (count, ms, seed) => `${characters(count)} in ${duration(ms / 1000)}${seed === null ? "" : ` · seed ${seed}`}`,
+  stopped: (count) => `Stopped after ${characters(count)}.`,
+  undone: "The earlier text is back.",
+  instead: (character) => `Instead of ${character}`,
+  continueWith: (character, chance) => `Continue with ${character}, ${chance}`,
+
+  neverSeen: (count, shown) =>
+    `${count === 1 ? "The model has never seen this character" : "The model has never seen these characters"}:  ${shown}`,
+  takeOut: "Take them out",
+  unreachable: "The server cannot be reached. Your text is kept.",
+  broken: "The connection broke off. What was written is kept.",
+  notReady: (detail) => `The server is not ready just now${detail ? `: ${detail}` : ""}. Your text is kept.`,
+  busy: "The server has more to do than it can take on. Your text is kept.",
+  inSeconds: (seconds) => ` It asks to wait ${seconds} s.`,
+  noKey: "The server wants a key. Load this page again and type it as the password.",
+  modelGone: "This model is no longer there. Choose another.",
+  tooLarge: "The text is larger than the server accepts.",
+  refused: (detail) => `The server did not accept this: ${detail}`,
+  failed: (status) => `The server failed (${status}). Your text is kept.`,
+
+  noModel: "No model is loaded. Train one, and it appears here.",
+  cannotServe: (problem) => `This model cannot serve: ${problem}`,
+  olderServes: (problem) => `An older version serves, since the newest file does not verify: ${problem}`,
+  noPicture: "Its record holds no training curve.",
+  pictureOf: (ends) => `Perplexity over the epochs of training; at the end: ${ends}`,
+  perplexity: "Perplexity",
+  epoch: "epoch",
+  training: "training",
+  validation: "validation",
+  cell: "Cell",
+  duration,
+  layers: (count) => `${count} layers`,
+  hidden: "Hidden units",
+  vocabulary: "Knows",
+  characterCount: characters,
+  corpus: "Learned from",
+  epochs: "Epochs",
+  trainPerplexity: "Training perplexity",
+  validationPerplexity: "Validation perplexity",
+  trainedIn: "Trained in",
+  runsOn: "Runs on",
+  digest: "Digest",
+};

@@ -1,0 +1,67 @@
+"""The stored parameters, joined into fewer and larger products. The arithmetic per number stays the same.
+
+Gates of a layer stand side by side: W_x (D, G·S), W_h (S, G·S), b (G·S,), in the order of `ModelConfig.gates`. The
+GRU's candidate needs R ⊙ H before its product, so its W_hh stays apart: W_h holds z and r, W_hh (S, S) the candidate.
+
+S is H rounded up to a multiple of `multiple`. The added units have weights 0 and so stay at 0 in every cell: tanh 0 is
+0, and so is the convex combination of 0 and 0. They make every array a whole number of vector registers; without them
+a row's last numbers would go through a kernel's body or its tail depending on where in the batch the row stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.config import ModelConfig
+from model.engines.interface import Floats
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Shapes above. For the bottom layer D = V and b is already in every row of W_x, so b is None there."""
+
+    W_x: Floats
+    W_h: Floats
+    b: Floats | None
+    W_hh: Floats | None
+
+
+@dataclass(frozen=True)
+class Fused:
+    """All layers, and the output layer: W_hy (S, V), b_y (V,)."""
+
+    layers: tuple[Layer, ...]
+    W_hy: Floats
+    b_y: Floats
+    state_dim: int
+
+
+def fuse(config: ModelConfig, parameters: Mapping[str, Floats], multiple: int = 1) -> Fused:
+    H = config.hidden_dim
+    S = -(-H // multiple) * multiple
+    layers = []
+    for layer in range(config.num_layers):
+        prefix = config.prefix(layer)
+        rows = config.vocab_size if layer == 0 else S
+        recurrent = config.gates[:2] if config.cell == "gru" else config.gates
+        W_x = _side_by_side([parameters[f"{prefix}W_x{g}"] for g in config.gates], rows, S)
+        W_h = _side_by_side([parameters[f"{prefix}W_h{g}"] for g in recurrent], S, S)
+        b = _side_by_side([parameters[f"{prefix}b_{g}"][None] for g in config.gates], 1, S)[0]
+        W_hh = _side_by_side([parameters[f"{prefix}W_hh"]], S, S) if config.cell == "gru" else None
+        layers.append(Layer(W_x + b, W_h, None, W_hh) if layer == 0 else Layer(W_x, W_h, b, W_hh))
+    W_hy = _side_by_side([parameters["W_hy"]], S, config.vocab_size)
+    return Fused(tuple(layers), W_hy, parameters["b_y"], S)
+
+
+def _side_by_side(arrays: list[Floats], rows: int, columns: int) -> Floats:
+    """Each array filled up with zeros to (rows, columns), then joined along the columns."""
+    filled: list[npt.NDArray[np.float32]] = []
+    for array in arrays:
+        block = np.zeros((rows, columns), np.float32)
+        block[: array.shape[0], : array.shape[1]] = array
+        filled.append(block)
+    return np.ascontiguousarray(np.concatenate(filled, axis=1))

@@ -1,0 +1,123 @@
+"""A loaded model as people use it: text in, text out. Many prefixes in one call, of any lengths.
+
+Knows nothing of HTTP; the server decodes through `model.decoding` too, and shares `prepare` with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.checkpoint import Checkpoint
+from model.decoding import ALL, BatchDecoder, Row
+from model.engines.interface import Engine, Indices
+from model.errors import OptionError
+from model.random_stream import draw_seed
+from model.sampling import Sampling
+from model.scoring import Score, score
+
+MAX_ROWS = 256  # decoded at once; more wait for a place
+CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts
+UNKNOWN_RULES = ("error", "skip")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """text = prefix, as the model saw it, + generated. The seed gives the same text again; None where it was greedy."""
+
+    prefix: str
+    generated: str
+    seed: int | None
+
+    @property
+    def text(self) -> str:
+        return self.prefix + self.generated
+
+
+class LanguageModel:
+    def __init__(self, checkpoint: Checkpoint, engine: Engine) -> None:
+        self.checkpoint = checkpoint
+        self.engine = engine
+        self.vocabulary = checkpoint.vocabulary
+
+    def __repr__(self) -> str:
+        c = self.checkpoint.config
+        shape = f"{c.cell} {c.num_layers}×{c.hidden_dim}, {c.vocab_size} characters"
+        return f"<LanguageModel {shape}, {self.engine.name} on {self.engine.device}>"
+
+    def prepare(self, prefix: str, unknown: str = "error", field: str = "prefix") -> tuple[str, Indices]:
+        """A text as the model sees it, and its indices (int64).
+
+        unknown: "error" raises UnknownCharactersError for characters the model has never seen, "skip" leaves them out.
+        Raises OptionError where nothing is left.
+        """
+        if unknown not in UNKNOWN_RULES:
+            raise OptionError("unknown", f"{unknown!r} is not one of {', '.join(UNKNOWN_RULES)}")
+        seen = self.checkpoint.rules.apply(prefix)
+        if unknown == "skip":
+            seen = self.vocabulary.known(seen)
+        if not seen:
+            why = "is empty" if not prefix else "holds no character that the model knows"
+            raise OptionError(field, f"{why}; it must hold at least one character")
+        return seen, self.vocabulary.encode(seen).astype("int64")
+
+    def generate(
+        self,
+        prefixes: Sequence[str],
+        num_chars: int = 100,
+        *,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        unknown: str = "error",
+    ) -> list[Generation]:
+        """What the model writes after each prefix: exactly num_chars new characters, greedy unless temperature > 0.
+
+        The same prefix and seed give the same text, alone or among others. Without a seed each prefix gets one of its
+        own. Raises OptionError and UnknownCharactersError.
+        """
+        if isinstance(prefixes, str):
+            raise OptionError("prefixes", "is one string; give a list of them")
+        if type(num_chars) is not int or num_chars < 0:
+            raise OptionError("num_chars", f"{num_chars!r} is not a whole number of at least 0")
+        sampling = Sampling(temperature, top_k, top_p, seed)
+        prepared = [self.prepare(prefix, unknown) for prefix in prefixes]
+        seeds = [None if sampling.greedy else draw_seed() if seed is None else seed for _ in prefixes]
+        rows = []
+        if num_chars:
+            for (_, indices), own_seed in zip(prepared, seeds, strict=True):
+                rows.append(
+                    Row(
+                        indices,
+                        num_chars,
+                        temperature=sampling.temperature,
+                        top_k=sampling.top_k or ALL,
+                        top_p=sampling.top_p,
+                        seed=own_seed or 0,
+                    )
+                )
+            _decode_all(self.engine, rows)
+        texts = [self.vocabulary.decode(row.text_indices()) for row in rows] or [""] * len(prepared)
+        return [
+            Generation(seen, generated, own_seed)
+            for (seen, _), generated, own_seed in zip(prepared, texts, seeds, strict=True)
+        ]
+
+    def score(self, text: str, unknown: str = "error") -> Score:
+        """How likely the model finds a text, character by character. Raises as `prepare`."""
+        seen, indices = self.prepare(text, unknown, field="text")
+        return score(self.engine, seen, indices)
+
+
+def _decode_all(engine: Engine, rows: list[Row]) -> None:
+    decoder = BatchDecoder(engine, tick_s=CALL_S)
+    waiting = iter(rows)
+    while True:
+        while len(decoder) < MAX_ROWS and (row := next(waiting, None)) is not None:
+            decoder.admit(row)
+        if not len(decoder):
+            return
+        finished = decoder.tick()
+        if len(finished):
+            decoder.remove(finished)

@@ -1,0 +1,98 @@
+"""A folder with two models, an app over it in this process, and a real server over it as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from model import checkpoint as checkpoints
+from tests.conftest import random_checkpoint
+
+ROOT = Path(__file__).parent.parent.parent
+SECRET = "a secret for tests only"
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    checkpoints.save(folder / "tiny", random_checkpoint("lstm", 2, 24, scale=4.0))
+    checkpoints.save(folder / "other", random_checkpoint("rnn", 1, 16, scale=4.0, seed=5))
+    return folder
+
+
+def settings(models_dir: Path, **fields: Any) -> Settings:
+    return Settings(**{"models_dir": models_dir, "default_model": "tiny", "secret": SECRET, "reload_s": 0, **fields})
+
+
+@contextlib.contextmanager
+def client_of(models_dir: Path, **fields: Any) -> Iterator[TestClient]:
+    with TestClient(create_app(settings(models_dir, **fields)), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(models_dir: Path) -> Iterator[TestClient]:
+    with client_of(models_dir) as client:
+        yield client
+
+
+class Server:
+    """`python -m app` on a free port. `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status."""
+
+    def __init__(self, folder: Path, models_dir: Path, **environment: str) -> None:
+        self._log = folder / f"server-{time.monotonic_ns()}.log"
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCHAR_")}
+        defaults = {
+            "NEXTCHAR_MODELS_DIR": str(models_dir),
+            "NEXTCHAR_DEFAULT_MODEL": "tiny",
+            "NEXTCHAR_SECRET": SECRET,
+            "NEXTCHAR_PORT": "0",
+        }
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app"],
+                cwd=ROOT,
+                env={**inherited, **defaults, **environment},
+                stdout=log,
+                stderr=log,
+            )
+        self.url = self._wait_for(r'"url": "(http://[^"]+)"')
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def log(self) -> str:
+        return self._log.read_text("utf-8")
+
+    def _wait_for(self, pattern: str) -> str:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = re.search(pattern, self.log())
+            if found:
+                return found[1]
+            assert self.process.poll() is None, self.log()
+            time.sleep(0.02)
+        raise AssertionError(self.log())
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("server"), models_dir)
+    yield running
+    running.stop()

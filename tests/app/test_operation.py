@@ -1,0 +1,124 @@
+"""Health, metrics, request ids, body limit and logs, seen from a client in the same process."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.app.conftest import client_of
+
+
+def metric(client: TestClient, line_start: str) -> float:
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith(line_start):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(f"no metric {line_start}")
+
+
+def test_the_process_lives_and_is_ready(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready", "models": ["other", "tiny"], "problems": {}}
+
+
+def test_a_decode_thread_that_hangs_makes_the_model_not_ready(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(models_dir, stall_s=0.05) as client:
+        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        release, real = threading.Event(), served.lm.engine.advance
+
+        def hang(*arguments: object) -> object:
+            release.wait(20)
+            return real(*arguments)
+
+        monkeypatch.setattr(served.lm.engine, "advance", hang)
+        thread = threading.Thread(target=client.get, args=("/generate",), kwargs={"params": {"prefix": "a"}})
+        thread.start()
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert "in one step" in client.get("/readyz").json()["problems"]["tiny"]
+        release.set()
+        thread.join()
+        while client.get("/readyz").status_code != 200:
+            pass
+
+
+def test_a_step_that_fails_is_a_500_that_says_so_and_the_model_goes_on(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(models_dir) as client:
+        engine = client.app.state.service.registry.get("tiny").lm.engine  # type: ignore[attr-defined]
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("the weights caught fire")
+
+        monkeypatch.setattr(engine, "advance", fail)
+        response = client.get("/generate", params={"prefix": "a"})
+        assert response.status_code == 500
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "failed while it was writing" in response.json()["detail"]
+        assert "fire" not in response.text
+        assert metric(client, 'nextchar_step_failures_total{model="tiny"}') == 1
+        monkeypatch.undo()
+        assert client.get("/generate", params={"prefix": "a"}).status_code == 200
+
+
+def test_figures_grow_with_what_was_read_and_written(client: TestClient) -> None:
+    names = ["nextchar_prompt_chars_total", "nextchar_generation_chars_total"]
+    before = [metric(client, f'{name}{{model="tiny"}}') for name in names]
+    route = 'nextchar_request_count_total{method="GET",route="/generate",status="200"}'
+    client.get("/generate", params={"prefix": "abc", "num_chars": 17})
+    counted = metric(client, route)
+    client.get("/generate", params={"prefix": "abc", "num_chars": 17})
+    after = [metric(client, f'{name}{{model="tiny"}}') for name in names]
+    assert [a - b for a, b in zip(after, before, strict=True)] == [6, 34]
+    assert metric(client, route) == counted + 1
+    assert metric(client, 'nextchar_prefix_cache_hits_total{model="tiny"}') >= 1
+    assert metric(client, 'nextchar_time_to_first_char_seconds_count{model="tiny"}') >= 2
+    assert metric(client, 'nextchar_num_requests_running{model="tiny"}') == 0
+
+
+def test_unknown_paths_share_one_series(client: TestClient) -> None:
+    for path in ("/a", "/b", "/c"):
+        assert client.get(path).status_code == 404
+    text = client.get("/metrics").text
+    assert 'route="/a"' not in text
+    assert 'route="none"' in text
+
+
+@pytest.mark.parametrize("given", ["abc-123", "A.b:c_d"])
+def test_a_request_id_is_kept(client: TestClient, given: str) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": given}).headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "two words", "a" * 200, "<script>"])
+def test_a_request_id_that_could_do_harm_is_replaced(client: TestClient, given: str) -> None:
+    returned = client.get("/healthz", headers={"X-Request-ID": given}).headers["x-request-id"]
+    assert re.fullmatch(r"[0-9a-f]{32}", returned)
+
+
+@pytest.fixture(scope="module")
+def narrow(models_dir: Path) -> Iterator[TestClient]:
+    with client_of(models_dir, max_body_bytes=2000) as client:
+        yield client
+
+
+def test_a_body_over_the_limit_is_413_whether_it_says_so_or_not(narrow: TestClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    declared = narrow.post("/generate", content=b'{"prefix": "%s"}' % (b"a" * 2000), headers=headers)
+    chunked = narrow.post("/generate", content=(b"a" * 100 for _ in range(100)), headers=headers)
+    for response in (declared, chunked):
+        assert response.status_code == 413, response.text
+        assert "larger than 2000 bytes" in response.json()["detail"]
+    just = narrow.post("/generate", content=b'{"prefix": "a"%s}' % (b" " * 1985), headers=headers)
+    assert just.status_code == 200
+
+
+def test_a_failed_request_under_v1_has_openais_shape(narrow: TestClient) -> None:
+    body = narrow.post("/v1/completions", content=b"a" * 3000).json()
+    assert body["error"]["type"] == "invalid_request_error"

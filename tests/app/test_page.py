@@ -1,0 +1,518 @@
+"""The page at `/` in the system's Chromium, against a real server process that serves a tiny model.
+
+One server and one browser for the module; a test that ends the server starts it anew on the same port. Every test also
+holds the page to two rules: nothing on the console, no request to another host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from model import checkpoint as checkpoints
+from tests.conftest import random_checkpoint
+
+START_S = 60
+ENDLESS = 1_000_000  # more characters than the slow model writes while a test looks
+HISTORY = [
+    {"epoch": e, "seconds": 1.0, "train_perplexity": 1 + 900 / e**2, "validation_perplexity": 2 + 900 / e}
+    for e in range(1, 21)
+]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+class Server:
+    """`python -m app` on a port of its own."""
+
+    def __init__(self, models_dir: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = {
+            "NEXTCHAR_MODELS_DIR": str(models_dir),
+            "NEXTCHAR_DEFAULT_MODEL": "tiny",
+            "NEXTCHAR_PORT": str(self.port),
+            "NEXTCHAR_MAX_NUM_CHARS": str(ENDLESS),
+            "NEXTCHAR_MAX_PREFIX_CHARS": str(ENDLESS),
+            "NEXTCHAR_REQUEST_TIMEOUT_S": "300",
+            "NEXTCHAR_LOG_LEVEL": "error",
+        }
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("NEXTCHAR_")}
+        self._environment = {**outside, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._process = subprocess.Popen([sys.executable, "-m", "app"], env=self._environment)
+        deadline = time.monotonic() + START_S
+        while not self._answers("/readyz"):
+            assert self._process.poll() is None, "the server ended while it was starting"
+            assert time.monotonic() < deadline, "the server does not become ready"
+            time.sleep(0.05)
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
+        if how == signal.SIGKILL:
+            self.gone()
+
+    def gone(self) -> None:
+        assert self._process is not None
+        self._process.wait(START_S)
+
+    def generate(self, **fields: Any) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/generate", json=fields, timeout=START_S)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def _answers(self, path: str) -> bool:
+        try:
+            return httpx.get(self.url + path).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    models_dir = tmp_path_factory.mktemp("models")
+    training = {"corpus": {"name": "random weights"}, "epochs": 20, "train_perplexity": 3.25, "history": HISTORY}
+    tiny = dataclasses.replace(random_checkpoint(scale=3.0), training=training)
+    checkpoints.save(models_dir / "tiny", tiny)
+    checkpoints.save(models_dir / "slow", random_checkpoint("lstm", hidden_dim=768))
+    checkpoints.save(models_dir / "digits", random_checkpoint(characters="0123456789 ", cell="gru", scale=3.0))
+    running = Server(models_dir)
+    running.start()
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def server(started: Server) -> Server:
+    """The module's server, alive again where the test before failed in between."""
+    started.start()
+    return started
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    assert path, f"none of {', '.join(BROWSERS)} is installed; on Debian and Ubuntu: apt-get install chromium"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+        yield running
+        running.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(server: Server, browser: Browser) -> Iterator[Open]:
+    """Opens the page in a fresh context. Afterwards: no errors, no other host."""
+    contexts = []
+    complaints: list[str] = []
+    hosts: set[str] = set()
+
+    def open_it(**options: Any) -> Page:
+        context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: hosts.add(httpx.URL(request.url).netloc.decode()))
+        page.goto(server.url)
+        expect(page.locator("#about dl")).to_be_visible()
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    # Chromium itself reports each answer that is not 2xx, and a connection that broke: those the page handles.
+    own = [text for text in complaints if not text.startswith("Failed to load resource")]
+    assert own == []
+    assert hosts == {f"127.0.0.1:{server.port}"}
+
+
+def begin(page: Page, prefix: str, num_chars: int = 40) -> None:
+    page.get_by_label("Begin with").fill(prefix)
+    page.get_by_label("Length").fill(str(num_chars))
+    page.get_by_role("button", name="Write").click()
+
+
+def written(page: Page) -> str:
+    return page.locator("#written").evaluate("(element) => element.textContent") or ""
+
+
+def finished(page: Page, num_chars: int) -> str:
+    """The written text, once there is this much of it and nothing more to come."""
+    expect(page.locator("#written > span")).to_have_count(num_chars)
+    expect(page.locator("#write")).to_have_text("Write")
+    return written(page)
+
+
+def some_written(page: Page) -> None:
+    expect(page.locator("#written > span").first).to_be_attached()
+
+
+def begin_without_end(page: Page) -> None:
+    page.get_by_label("Model", exact=True).select_option("slow")
+    begin(page, "分开", ENDLESS)
+    some_written(page)
+
+
+@contextmanager
+def writing_without_end(page: Page) -> Iterator[None]:
+    begin_without_end(page)
+    yield
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_contain_text("Stopped after")
+
+
+def test_writes_what_the_model_writes(server: Server, open_page: Open) -> None:
+    page = open_page()
+    begin(page, "分开", 40)
+    assert finished(page, 40) == server.generate(prefix="分开", num_chars=40)["generated"]
+    assert page.locator("#given").text_content() == "分开"
+    expect(page.get_by_role("status")).to_contain_text("40 characters in")
+
+
+def test_samples_with_the_chosen_options_and_seed(server: Server, open_page: Open) -> None:
+    page = open_page()
+    expect(page.get_by_label("Temperature")).to_be_hidden()
+    page.get_by_label("Sampled").check()
+    for label, value in {"Temperature": "1.5", "Top-k": "9", "Top-p": "0.9", "Seed": "7"}.items():
+        page.get_by_label(label).fill(value)
+    begin(page, "ab", 40)
+    expected = server.generate(prefix="ab", num_chars=40, temperature=1.5, top_k=9, top_p=0.9, seed=7)
+    assert finished(page, 40) == expected["generated"]
+    expect(page.get_by_role("status")).to_contain_text("seed 7")
+
+
+def test_a_drawn_seed_is_shown_and_gives_the_text_again(server: Server, open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Sampled").check()
+    begin(page, "ab", 30)
+    text = finished(page, 30)
+    seed = int((page.get_by_role("status").text_content() or "").rpartition(" ")[2])
+    assert server.generate(prefix="ab", num_chars=30, temperature=0.8, seed=seed)["generated"] == text
+
+
+def test_shows_the_text_while_it_is_written_and_stops(open_page: Open) -> None:
+    page = open_page()
+    with writing_without_end(page):
+        expect(page.locator("#caret")).to_be_visible()
+        before = len(written(page))
+        expect(page.locator("#written > span").nth(before)).to_be_attached()
+    stopped = len(written(page))
+    assert 0 < stopped < ENDLESS
+    expect(page.locator("#caret")).to_be_hidden()
+    page.get_by_label("Length").fill("5")
+    page.get_by_role("button", name="Go on").click()
+    finished(page, stopped + 5)
+
+
+def test_goes_on_where_it_ended_as_if_it_had_never_ended(server: Server, open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Sampled").check()
+    page.get_by_label("Seed").fill("3")
+    begin(page, "中", 30)
+    finished(page, 30)
+    with page.expect_request("**/generate") as sent:
+        page.get_by_role("button", name="Go on").click()
+    assert "state" in sent.value.post_data_json
+    whole = server.generate(prefix="中", num_chars=60, temperature=0.8, seed=3)["generated"]
+    assert finished(page, 60) == whole
+
+
+def test_copies_the_whole_text(open_page: Open) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    begin(page, "战争", 20)
+    text = finished(page, 20)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "战争" + text
+
+
+def test_marks_characters_the_model_has_never_seen_and_takes_them_out(open_page: Open) -> None:
+    page = open_page()
+    begin(page, "分é开 E\u0301龘A", 20)
+    expect(page.locator("#unknown")).to_contain_text("never seen these characters")
+    assert page.locator("#mirror mark").all_text_contents() == ["é", "E\u0301龘"]  # A is lower-cased and known
+    assert page.get_by_label("Begin with").get_attribute("aria-invalid") == "true"
+    expect(page.get_by_label("Begin with")).to_be_focused()
+    page.get_by_role("button", name="Take them out").click()
+    assert page.get_by_label("Begin with").input_value() == "分开 A"
+    assert page.locator("#unknown").text_content() == ""
+    page.get_by_role("button", name="Write").click()
+    finished(page, 20)
+    assert page.locator("#given").text_content() == "分开 a"
+
+
+def test_a_refused_beginning_leaves_the_text_before_it(open_page: Open) -> None:
+    page = open_page()
+    begin(page, "ab", 20)
+    text = finished(page, 20)
+    begin(page, "龘", 20)
+    expect(page.locator("#mirror mark")).to_have_text("龘")
+    assert finished(page, 20) == text
+
+
+def test_tints_characters_and_shows_five_alternatives_with_their_probabilities(server: Server, open_page: Open) -> None:
+    page = open_page()
+    begin(page, "ab", 20)
+    finished(page, 20)
+    known = server.generate(prefix="ab", num_chars=20, logprobs=5)["logprobs"][4]
+    page.locator("#written > span").nth(4).hover()
+    rows = page.locator("#alternatives button")
+    expect(rows).to_have_count(5)
+    shown = [row.get_attribute("data-character") for row in rows.all()]
+    assert shown == [alternative["character"] for alternative in known["alternatives"]]
+    assert all(re.fullmatch(r"\d+(\.\d)?%", text) for text in page.locator("#alternatives .chance").all_text_contents())
+    # The model is unsure of everything it writes, so no character goes without a tint.
+    assert page.locator("#written > .t0").count() == 0
+    page.mouse.move(1, 1)
+    expect(page.locator("#alternatives")).to_be_hidden()
+
+
+def test_an_alternative_continues_from_there_and_undo_brings_the_text_back(server: Server, open_page: Open) -> None:
+    page = open_page()
+    begin(page, "ab", 20)
+    text = finished(page, 20)
+    page.locator("#written > span").nth(4).hover()
+    other = page.locator("#alternatives button:not([aria-current])").first
+    character = other.get_attribute("data-character")
+    other.click()
+    finished(page, 4 + 1 + 20)
+    start = text[:4] + str(character)
+    assert written(page) == start + server.generate(prefix="ab" + start, num_chars=20)["generated"]
+    page.get_by_role("button", name="Undo").click()
+    assert finished(page, 20) == text
+
+
+def test_works_with_the_keyboard_alone(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Begin with").focus()
+    page.keyboard.type("ab")
+    page.keyboard.press("Control+Enter")
+    text = finished(page, 200)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.role") == "option":
+            break
+    focused = page.locator("#written > span:focus")
+    place = "Array.prototype.indexOf.call(document.activeElement.parentElement.children, document.activeElement)"
+    assert page.evaluate(place) == 0
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(place) == 1
+    assert re.search(r", [<>]?\d+(\.\d)?%$", focused.get_attribute("aria-label") or "")
+    page.keyboard.press("ArrowDown")
+    below = page.evaluate(place)
+    assert below > 10, "the line below"
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(place) < below
+    page.keyboard.press("End")
+    assert page.evaluate(place) == 199
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.closest('#alternatives') !== null")
+    page.keyboard.press("Escape")
+    assert page.evaluate(place) == 1
+    expect(page.locator("#alternatives")).to_be_hidden()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    character = page.evaluate("document.activeElement.dataset.character")
+    page.keyboard.press("Enter")
+    assert finished(page, 202)[:2] == text[0] + character
+    assert page.evaluate(place) == 1
+
+
+def test_escape_stops_writing(open_page: Open) -> None:
+    page = open_page()
+    begin_without_end(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("status")).to_contain_text("Stopped after")
+
+
+def test_goes_on_after_the_server_was_started_anew(server: Server, open_page: Open) -> None:
+    page = open_page()
+    begin(page, "ab", 20)
+    text = finished(page, 20)
+    server.end()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#problem")).to_contain_text("The server cannot be reached. Your text is kept.")
+    assert written(page) == text
+    server.start()  # with another secret: the token is worth nothing now
+    page.get_by_role("button", name="Try again").click()
+    expected = text + server.generate(prefix="ab" + text, num_chars=20)["generated"]
+    assert finished(page, 40) == expected
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_takes_up_a_text_that_broke_off(server: Server, open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Sampled").check()
+    page.get_by_label("Seed").fill("5")
+    page.get_by_label("Model", exact=True).select_option("slow")
+    length = 3_000
+    begin(page, "ab", length)
+    some_written(page)
+    server.end()
+    expect(page.locator("#problem")).to_contain_text("The connection broke off. What was written is kept.")
+    kept = written(page)
+    assert 0 < len(kept) < length
+    server.start()
+    page.get_by_role("button", name="Try again").click()
+    whole = server.generate(model="slow", prefix="ab", num_chars=length, temperature=0.8, seed=5)["generated"]
+    assert finished(page, length) == whole
+    assert whole.startswith(kept)
+
+
+def test_says_in_plain_words_that_the_server_is_stopping(server: Server, open_page: Open) -> None:
+    first, second = open_page(), open_page()
+    with writing_without_end(first):
+        server.end(signal.SIGTERM)  # the open text may go on; nothing new is taken
+        begin(second, "ab", 20)
+        expect(second.locator("#problem")).to_contain_text("The server is not ready just now")
+        expect(second.locator("#problem")).to_contain_text("It asks to wait 5 s.")
+    server.gone()
+    server.start()
+    second.get_by_role("button", name="Try again").click()
+    finished(second, 20)
+
+
+def test_another_model_shows_its_own_figures_and_writes(server: Server, open_page: Open) -> None:
+    page = open_page()
+    assert page.get_by_label("Model", exact=True).input_value() == "tiny"
+    curve = page.get_by_role("img", name="Perplexity over the epochs of training")
+    expect(curve).to_be_visible()
+    assert curve.locator("path").count() == 2
+    expect(page.locator("#about")).to_contain_text("random weights")
+    expect(page.locator("#about")).to_contain_text("3.25")
+    page.get_by_label("Model", exact=True).select_option("digits")
+    expect(page.locator("#about")).to_contain_text("GRU")
+    expect(page.locator("#about")).to_contain_text("no training curve")
+    begin(page, "12", 20)
+    assert finished(page, 20) == server.generate(model="digits", prefix="12", num_chars=20)["generated"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fits_a_phone_without_scrolling_sideways(open_page: Open, scheme: str) -> None:
+    page = open_page(viewport={"width": 320, "height": 640}, color_scheme=scheme, has_touch=True)
+    page.get_by_label("Sampled").check()
+    begin(page, "分开" * 60 + "a" * 60, 300)
+    finished(page, 300)
+    for place in (0, 150, 299):
+        page.locator("#written > span").nth(place).tap()
+        expect(page.locator("#alternatives")).to_be_visible()
+        box = page.locator("#alternatives").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert (_lightness(ink) < _lightness(paper)) == (scheme == "light")
+
+
+def test_speaks_chinese_where_the_browser_does(open_page: Open) -> None:
+    page = open_page(locale="zh-CN")
+    assert page.locator("html").get_attribute("lang") == "zh-Hans"
+    page.get_by_label("开头").fill("分开龘")
+    page.get_by_role("button", name="续写").click()
+    expect(page.locator("#unknown")).to_contain_text("模型从未见过这个字符：龘")
+    page.get_by_role("button", name="去掉它们").click()
+    page.get_by_role("button", name="续写").click()
+    expect(page.get_by_role("status")).to_contain_text("200 个字符，用时")
+    expect(page.get_by_role("button", name="接着写")).to_be_visible()
+    expect(page.locator("#about")).to_contain_text("训练困惑度")
+
+
+def test_both_languages_hold_the_same_words(open_page: Open) -> None:
+    page = open_page()
+    kinds = """async (name) => {
+      const words = Object.values(await import(`/web/words_${name}.js`))[0];
+      return Object.fromEntries(Object.entries(words).map(([key, word]) => [key, typeof word]));
+    }"""
+    english = page.evaluate(kinds, "en")
+    assert english == page.evaluate(kinds, "zh")
+    named = page.evaluate(
+        "[...document.querySelectorAll('*')].flatMap((e) => "
+        "[e.dataset.words, e.dataset.wordsPlaceholder, e.dataset.wordsLabel]).filter(Boolean)"
+    )
+    assert set(named) <= english.keys()
+
+
+def test_events_are_read_wherever_the_network_cuts_them(open_page: Open) -> None:
+    page = open_page()
+    stream = ": hello\r\n\r\nid: 1\r\nevent: chunk\r\ndata: 分\r\ndata:  a\r\n\r\ndata\n\nevent: done\rdata: x: y\r\rid: 9\n\n"
+    parsed = page.evaluate(
+        """async (stream) => {
+          const { EventParser } = await import("/web/stream.js");
+          const whole = new EventParser().feed(stream);
+          const byOne = new EventParser();
+          return [whole, Array.from(stream).flatMap((piece) => byOne.feed(piece))];
+        }""",
+        stream,
+    )
+    expected = [
+        {"type": "chunk", "data": "分\n a", "id": "1"},
+        {"type": "message", "data": "", "id": "1"},
+        {"type": "done", "data": "x: y", "id": "1"},
+    ]
+    assert parsed == [expected, expected]
+
+
+def test_files_come_with_a_strict_policy_and_are_asked_about_each_time(server: Server) -> None:
+    page = httpx.get(server.url + "/")
+    names = {"index.html", *re.findall(r'(?:href|src)="web/([^"]+)"', page.text)}
+    for name in sorted(names):
+        answer = httpx.get(f"{server.url}/web/{name}")
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';")
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-cache"
+        again = httpx.get(f"{server.url}/web/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        head = httpx.head(f"{server.url}/web/{name}")
+        assert head.headers["content-length"] == str(len(answer.content))
+    assert httpx.get(server.url + "/web/style.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert httpx.get(server.url + "/web/main.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    assert not re.search(r"<style|style=|<script(?! type=\"module\" src=\"web/)|\son\w+=|https?://", page.text)
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2fmain.py", "%2e%2e%2fmain.py", "__init__.py", "style.css%00"])
+def test_nothing_but_the_pages_own_files_is_served(server: Server, name: str) -> None:
+    answer = httpx.get(f"{server.url}/web/{name}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def _lightness(colour: str) -> int:
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3])

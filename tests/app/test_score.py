@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from model import checkpoint as checkpoints
+from tests.model.test_cells import book_forward
+
+
+def test_the_scores_are_the_books_in_float64(client: TestClient, models_dir: Path) -> None:
+    checkpoint = checkpoints.load(models_dir / "tiny")
+    text = "战争中部队 abc"
+    body = client.post("/score", json={"text": text}).json()
+    parameters = {name: array.astype(np.float64) for name, array in checkpoint.parameters.items()}
+    indices = checkpoint.vocabulary.encode(text)
+    Y, _ = book_forward(checkpoint.config, parameters, indices[None, :])
+    logits = Y[:-1, 0]
+    logprobs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    expected = logprobs[np.arange(len(text) - 1), indices[1:]]
+    assert [c["character"] for c in body["characters"]] == list(text[1:])
+    np.testing.assert_allclose([c["logprob"] for c in body["characters"]], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        [c["entropy"] for c in body["characters"]], -(np.exp(logprobs) * logprobs).sum(axis=1), atol=1e-4
+    )
+    assert [c["rank"] for c in body["characters"]] == [
+        1 + int((row > row[i]).sum()) for row, i in zip(logits, indices[1:], strict=True)
+    ]
+    assert body["total"] == pytest.approx(expected.sum(), abs=1e-3)
+    assert body["mean"] == pytest.approx(expected.mean(), abs=1e-4)
+    assert body["perplexity"] == pytest.approx(math.exp(-body["mean"]))
+    assert body["bits_per_char"] == pytest.approx(-body["mean"] / math.log(2))
+
+
+def test_a_single_character_has_nothing_to_score(client: TestClient) -> None:
+    body = client.post("/score", json={"text": "a"}).json()
+    assert (body["characters"], body["total"], body["perplexity"]) == ([], 0, 1)
+
+
+def test_unknown_characters_follow_the_rule_of_generate(client: TestClient) -> None:
+    refused = client.post("/score", json={"text": "a本"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0] == {
+        "field": "text",
+        "message": "the model has never seen this character: '本' (U+672C) at position 1",
+        "unknown": [{"character": "本", "positions": [1]}],
+    }
+    assert client.post("/score", json={"text": "a本b", "unknown": "skip"}).json()["text"] == "ab"
+
+
+@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": 1}, {"text": "a" * 10_001}, {"text": "a", "seed": 1}])
+def test_a_bad_body_is_422(client: TestClient, body: dict[str, object]) -> None:
+    assert client.post("/score", json=body).status_code == 422

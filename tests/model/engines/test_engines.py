@@ -1,0 +1,172 @@
+"""Every engine against the reference `predict_rnn`, and against itself in other company."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import cells
+from model.checkpoint import Checkpoint
+from model.device import mx
+from model.engines import open_engine
+from model.engines.interface import CHOOSE, Engine
+from model.errors import CheckpointError, DeviceError, OptionError
+from model.language_model import LanguageModel
+from model.prediction import on_context, predict_rnn
+from tests.model.tiny import CELLS, random_prefix, tiny_checkpoint, with_parameters
+
+BACKENDS = ("onnxruntime", "mxnet")
+TIE = 1e-5  # of the logits' size
+NUM_CHARS = 12
+
+
+def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
+    """Whether the reference's two best logits are a tie where two texts part."""
+    at = next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    read = checkpoint.vocabulary.encode(one[:at])
+    parameters = on_context(checkpoint.parameters, mx.cpu())
+    state = cells.zero_state(checkpoint.config, 1, mx.cpu())
+    for index in read.tolist():
+        x = cells.one_hot(mx.nd.array([index], dtype="int32"), checkpoint.config.vocab_size)
+        H, state = cells.stack_step(checkpoint.config, x, state, parameters)
+    logits = np.sort(cells.output(H, parameters).asnumpy()[0])
+    assert at >= len(prefix)
+    return bool(logits[-1] - logits[-2] < TIE * np.abs(logits).max())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_writes_the_reference_text_for_prefixes_of_unequal_length(
+    cell: str, num_layers: int, backend: str, data: st.DataObject
+) -> None:
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    hidden_dim = data.draw(st.sampled_from([1, 5, 16, 33]))
+    vocab_size = data.draw(st.sampled_from([1, 2, 31, 300]))
+    checkpoint = tiny_checkpoint(cell, num_layers, hidden_dim, vocab_size, seed)
+    rng = np.random.default_rng(seed)
+    prefixes = [random_prefix(checkpoint, rng) for _ in range(4)]
+    lm = LanguageModel(checkpoint, open_engine(checkpoint, "cpu", backend))
+    for prefix, generation in zip(prefixes, lm.generate(prefixes, NUM_CHARS), strict=True):
+        expected = predict_rnn(prefix, NUM_CHARS, checkpoint)
+        assert generation.prefix == prefix
+        assert generation.text == expected or tied_at(checkpoint, prefix, expected, generation.text)
+
+
+def run(engine: Engine, forced: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Chosen characters and the state after them, of rows that start from nothing."""
+    rows = forced.shape[1]
+    chosen, state = engine.advance(np.ascontiguousarray(forced), np.zeros(rows, np.int64), engine.start(rows))
+    return chosen, *state
+
+
+def reading_then_writing(rng: np.random.Generator, vocab_size: int, steps: int, rows: int) -> np.ndarray:
+    """Forced inputs (K, N) with prefixes of unequal length."""
+    forced = rng.integers(0, vocab_size, (steps, rows))
+    lengths = rng.integers(1, steps, rows)
+    return np.where(np.arange(steps)[:, None] < lengths, forced, CHOOSE)
+
+
+@pytest.mark.parametrize("hidden_dim", [7, 64])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_has_the_same_bits_alone_in_any_batch_and_with_any_number_of_threads(cell: str, hidden_dim: int) -> None:
+    checkpoint = tiny_checkpoint(cell, 2, hidden_dim, 130)
+    rng = np.random.default_rng(1)
+    forced = reading_then_writing(rng, 130, 10, 67)
+    one, two = (open_engine(checkpoint, "cpu", "onnxruntime", threads, spin=False) for threads in (1, 2))
+    whole = run(one, forced)
+    for engine in (one, two):
+        for rows in (1, 2, 3, 15, 16, 17, 33, 67):
+            start = int(rng.integers(0, 67 - rows + 1))
+            part = run(engine, forced[:, start : start + rows])
+            assert np.array_equal(part[0], whole[0][:, start : start + rows])
+            for own, all_rows in zip(part[1:], whole[1:], strict=True):
+                assert own.tobytes() == all_rows[start : start + rows].tobytes()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_stepping_with_logits_goes_the_way_of_advancing(cell: str, backend: str) -> None:
+    checkpoint = tiny_checkpoint(cell, 2)
+    engine = open_engine(checkpoint, "cpu", backend)
+    forced = reading_then_writing(np.random.default_rng(2), 23, 9, 6)
+    chosen, *state = run(engine, forced)
+    stepped, last = engine.start(6), np.zeros(6, np.int64)
+    for row, expected in zip(forced, chosen, strict=True):
+        logits, stepped = engine.step(np.where(row == CHOOSE, last, row), stepped)
+        last = logits.argmax(axis=1)
+        assert np.array_equal(last, expected)
+    for own, other in zip(stepped, state, strict=True):
+        assert np.array_equal(own, other)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_long_call_equals_three_resumed_ones(backend: str) -> None:
+    checkpoint = tiny_checkpoint("lstm", 2)
+    engine = open_engine(checkpoint, "cpu", backend)
+    forced = reading_then_writing(np.random.default_rng(3), 23, 9, 5)
+    chosen, *state = run(engine, forced)
+    last, resumed, parts = np.zeros(5, np.int64), engine.start(5), []
+    for part in (forced[:2], forced[2:3], forced[3:]):
+        written, resumed = engine.advance(part, last, resumed)
+        last = written[-1]
+        parts.append(written)
+    assert np.array_equal(np.concatenate(parts), chosen)
+    assert all(np.array_equal(own, other) for own, other in zip(resumed, state, strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_state_that_was_given_is_not_written_to(backend: str) -> None:
+    engine = open_engine(tiny_checkpoint("gru"), "cpu", backend)
+    given_state = engine.start(3)
+    engine.step(np.array([1, 2, 3]), given_state)
+    engine.advance(np.array([[1, 2, 3]]), np.zeros(3, np.int64), given_state)
+    assert not any(array.any() for array in given_state)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_equal_logits_choose_the_lowest_index(backend: str) -> None:
+    checkpoint = tiny_checkpoint(vocab_size=23)
+    flat = with_parameters(checkpoint, W_hy=np.zeros((17, 23), np.float32), b_y=np.zeros(23, np.float32))
+    chosen, *_ = run(open_engine(flat, "cpu", backend), np.full((3, 2), 7))
+    assert not chosen.any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["W_hy", "W_hh", "W_xh"])
+def test_weights_whose_sums_could_overflow_are_refused_by_name(name: str, backend: str) -> None:
+    checkpoint = tiny_checkpoint()
+    huge = np.full_like(checkpoint.parameters[name], 1e38)
+    with pytest.raises(CheckpointError, match=r"are so large that a sum can overflow float32"):
+        open_engine(with_parameters(checkpoint, **{name: huge}), "cpu", backend)
+
+
+def test_what_cannot_be_opened_is_named() -> None:
+    checkpoint = tiny_checkpoint()
+    with pytest.raises(OptionError, match="device: 'tpu' is not one of auto, cpu, gpu"):
+        open_engine(checkpoint, "tpu")
+    with pytest.raises(OptionError, match="backend: 'torch' is not one of auto, mxnet, onnxruntime"):
+        open_engine(checkpoint, backend="torch")
+    with pytest.raises(OptionError, match="threads: 0 is not a whole number of at least 1"):
+        open_engine(checkpoint, threads=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_gpu_that_is_not_there_is_refused_when_asked_for(backend: str) -> None:
+    if backend == "mxnet" and mx.context.num_gpus():
+        pytest.fail("this machine has a GPU that MXNet sees; run the tests marked gpu")
+    with pytest.raises(DeviceError, match="gpu cannot be used here"):
+        open_engine(tiny_checkpoint(), "gpu", backend)
+
+
+def test_importing_model_imports_neither_engine() -> None:
+    heavy = "{'mxnet', 'onnxruntime', 'numba'}"
+    code = f"import sys, model; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
