@@ -27,7 +27,7 @@ _FLAT = np.float32(9.1)  # tanh is ±1 in float32 beyond
 
 
 @intrinsic
-def _power_of_two(_typing: Any, rounded: Any) -> Any:  # noqa: ARG001 - Numba calls it with types
+def _power_of_two(_typing: Any, rounded: Any) -> Any:
     """2ⁿ for a float32 that is n + _ROUND: its last bits, moved to where the exponent stands."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
