@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+
+from model.training.compiled import compiled_form_of, intrinsic
 
 _LOG2E = np.float32(1.4426950408889634)
 # ln 2 in two parts, the first with so few digits that its multiples by whole numbers are exact.
@@ -26,10 +27,10 @@ _FLAT = np.float32(9.1)  # tanh is ±1 in float32 beyond
 
 
 @intrinsic
-def _power_of_two(typing: Any, rounded: Any) -> Any:
+def _power_of_two(_typing: Any, rounded: Any) -> Any:
     """2ⁿ for a float32 that is n + _ROUND: its last bits, moved to where the exponent stands."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         whole = ir.IntType(32)
         bits = builder.bitcast(args[0], whole)
         exponent = builder.add(builder.shl(bits, ir.Constant(whole, 23)), ir.Constant(whole, 127 << 23))
@@ -50,7 +51,7 @@ def tanh(x: Any) -> Any:
     return math.tanh(x)
 
 
-@overload(exp, strict=False)
+@compiled_form_of(exp)
 def _exp(x: Any) -> Any:
     if x != types.float32:
         return lambda x: math.exp(x)
@@ -67,14 +68,14 @@ def _exp(x: Any) -> Any:
     return exp32
 
 
-@overload(sigmoid, strict=False)
+@compiled_form_of(sigmoid)
 def _sigmoid(x: Any) -> Any:
     if x != types.float32:
         return lambda x: 1 / (1 + math.exp(-x))
     return lambda x: _ONE / (_ONE + exp(-x))
 
 
-@overload(tanh, strict=False)
+@compiled_form_of(tanh)
 def _tanh(x: Any) -> Any:
     if x != types.float32:
         return lambda x: math.tanh(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class NumpyBackend:
             W_x, W_h, b = (w[f"{kind}{i}"] for kind in ("W_x", "W_h", "b"))
             G = _flat(layer.G)
             if i == 0:
-                team.share(N * T, lambda lo, hi, b=b, W_x=W_x, G=G: rows.gather(W_x, b, indices, scale, G, lo, hi))
+                team.share(N * T, partial(rows.gather, W_x, b, indices, scale, G))
             else:
                 X = self._shown(layers[i - 1], masks, i - 1)
                 team.dot(X, W_x, G)

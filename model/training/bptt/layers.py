@@ -103,7 +103,7 @@ class Lstm(Layer):
 
     def backward(self, W_h: Array, dW_h: Array, team: Team) -> None:
         Q = pack(W_h.T)
-        team.share(self.G.shape[1], lambda lo, hi: lstm.backward(self.G, self.H, self.C, self.dH, Q, lo, hi))
+        team.share(self.G.shape[1], lambda lo, hi: lstm.backward(self.G, self.C, self.dH, Q, lo, hi))
         team.dot(self._flat(self.H[:-1]).T, self._flat(self.G), dW_h)
 
 

@@ -35,7 +35,7 @@ def forward(G: Any, H: Any, C: Any, P: Any, lo: int, hi: int) -> None:
 
 
 @compiled
-def backward(G: Any, H: Any, C: Any, dH: Any, Q: Any, lo: int, hi: int) -> None:
+def backward(G: Any, C: Any, dH: Any, Q: Any, lo: int, hi: int) -> None:
     """Q = pack(W_hᵀ), W_hᵀ of shape (4H, H)."""
     T, N, D = dH.shape
     g, d = G.reshape(-1), dH.reshape(-1)

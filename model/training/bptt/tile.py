@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import binding, ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from model.training.compiled import compiled
+from model.training.compiled import compiled, intrinsic
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -70,7 +69,7 @@ def add_product(A: Any, a: int, lda: int, P: Any, C: Any, c: int, ldc: int, N: i
 def _block(rows: int) -> Any:
     """An intrinsic that adds A (rows, K) times one packed tile to a block of C, k by k in order."""
 
-    def typed(typing: Any, A: Any, a: Any, lda: Any, P: Any, p: Any, C: Any, c: Any, ldc: Any, K: Any) -> Any:
+    def typed(_typing: Any, A: Any, a: Any, lda: Any, P: Any, p: Any, C: Any, c: Any, ldc: Any, K: Any) -> Any:
         whole = types.int64
         signature = types.void(A, whole, whole, P, whole, C, whole, whole, whole)
         real = ir.FloatType() if C.dtype == types.float32 else ir.DoubleType()
