@@ -20,8 +20,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OWN = ("nextchar-gpu", "nextchar-cpu")
 # The keys of the Compose specification that a service of ours may use.
 SERVICE_KEYS = {
-    "build", "cap_drop", "command", "depends_on", "deploy", "env_file", "environment", "healthcheck", "image", "logging",
-    "mem_limit", "networks", "pids_limit", "ports", "profiles", "read_only", "restart", "security_opt",
+    "build", "cap_drop", "command", "depends_on", "deploy", "env_file", "environment", "healthcheck", "image",
+    "logging", "mem_limit", "networks", "pids_limit", "ports", "profiles", "read_only", "restart", "security_opt",
     "stop_grace_period", "tmpfs", "volumes",
 }  # fmt: skip
 
@@ -160,11 +160,10 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist(file: str) -> None:
 
 def test_the_dashboard_finds_its_data_and_grafana_the_dashboard() -> None:
     dashboard = json.loads((ROOT / "docs" / "grafana" / "nextchar.json").read_text("utf-8"))
-    [source] = yaml.safe_load((ROOT / "deploy" / "grafana" / "datasources" / "prometheus.yml").read_text())[
-        "datasources"
-    ]
+    grafana = ROOT / "deploy" / "grafana"
+    [source] = yaml.safe_load((grafana / "datasources" / "prometheus.yml").read_text("utf-8"))["datasources"]
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
-    [provider] = yaml.safe_load((ROOT / "deploy" / "grafana" / "dashboards" / "nextchar.yml").read_text())["providers"]
+    [provider] = yaml.safe_load((grafana / "dashboards" / "nextchar.yml").read_text("utf-8"))["providers"]
     assert f"./docs/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
 
 
