@@ -14,7 +14,7 @@ from model import checkpoint as checkpoints
 from model.corpus import TextRules, read_corpus
 from model.encoding import encode
 from model.errors import CheckpointError, NextcharError, OptionError
-from model.training import PRESETS, Trainer, TrainingOptions, events
+from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, events
 from model.training.run import resume as take_up
 from model.training.run import run
 
@@ -32,7 +32,7 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[Whole, typer.Option(help="Use only the first so many characters.")] = None,
     keep_newlines: Annotated[bool, typer.Option(help="Line ends stay; else they become spaces.")] = False,
-    keep_case: Annotated[bool, typer.Option(help="Capitals stay; else the text is lower-cased.")] = False,
+    keep_case: Annotated[Switch, typer.Option(help="Capitals stay; else the text is lower-cased.")] = None,
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "quick",
     cell: Annotated[Name, typer.Option(help="rnn, gru or lstm.")] = None,
     num_layers: Annotated[Whole, typer.Option(help="Layers, 1 to 4.")] = None,
@@ -86,6 +86,8 @@ def train(
     try:
         if if_missing and _verifies(out):
             return
+        if keep_case is None:
+            keep_case = preset in PRESETS_THAT_KEEP_CASE
         rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
         encoded = encode(read_corpus(corpus, rules, encoding, max_chars), rules)
         if preset not in PRESETS:

@@ -165,3 +165,16 @@ def test_an_unknown_prefix_a_short_text_and_a_bad_option_are_told_before_trainin
 
 def test_an_epoch_of_the_chapter_has_seventeen_batches() -> None:
     assert batches.num_batches(20_000, 32, 35, "random") == 17
+
+
+def test_the_record_tells_the_perplexities_of_every_epoch_and_thins_a_long_run() -> None:
+    trainer, happened = trained(validation_fraction=0.2)
+    history = trainer.checkpoint().training["history"]
+    assert [(row["epoch"], row["train_perplexity"], row["validation_perplexity"]) for row in history] == [
+        (e.epoch, e.train_perplexity, e.validation_perplexity) for e in epochs_of(happened)
+    ]
+    trainer.position.history = [(epoch, float(epoch), 2.0, None) for epoch in range(1, 1001)]
+    thinned = [row["epoch"] for row in trainer.checkpoint().training["history"]]
+    assert len(thinned) <= 400
+    assert thinned[-1] == 1000
+    assert len(set(np.diff(thinned))) == 1
