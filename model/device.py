@@ -26,7 +26,9 @@ with warnings.catch_warnings():
         _NO_DRIVER = cuda_wheels.prepare()
         import mxnet
     except OSError as error:  # a library that is missing or damaged, named in the message
-        raise DeviceError(f"MXNet cannot be loaded: {error}") from error
+        raise DeviceError(
+            f"MXNet cannot be loaded: {error}; it needs libgomp and libquadmath (Debian and Ubuntu: libgomp1, libgfortran5)"
+        ) from error
 
 mx: Any = mxnet  # MXNet has no types
 
