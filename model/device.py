@@ -27,7 +27,8 @@ with warnings.catch_warnings():
         import mxnet
     except OSError as error:  # a library that is missing or damaged, named in the message
         raise DeviceError(
-            f"MXNet cannot be loaded: {error}; it needs libgomp and libquadmath (Debian and Ubuntu: libgomp1, libgfortran5)"
+            f"MXNet cannot be loaded: {error}; it needs libgomp and libquadmath "
+            "(Debian and Ubuntu: libgomp1, libgfortran5)"
         ) from error
 
 mx: Any = mxnet  # MXNet has no types
