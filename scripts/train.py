@@ -14,7 +14,7 @@ from model import checkpoint as checkpoints
 from model.corpus import TextRules, read_corpus
 from model.encoding import encode
 from model.errors import CheckpointError, NextcharError, OptionError
-from model.training import PRESETS, Trainer, TrainingOptions, events
+from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, events
 from model.training.run import resume as take_up
 from model.training.run import run
 
@@ -32,7 +32,7 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[Whole, typer.Option(help="Use only the first so many characters.")] = None,
     keep_newlines: Annotated[bool, typer.Option(help="Line ends stay; else they become spaces.")] = False,
-    keep_case: Annotated[bool, typer.Option(help="Capitals stay; else the text is lower-cased.")] = False,
+    keep_case: Annotated[Switch, typer.Option(help="Capitals stay; else the text is lower-cased.")] = None,
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "quick",
     cell: Annotated[Name, typer.Option(help="rnn, gru or lstm.")] = None,
     num_layers: Annotated[Whole, typer.Option(help="Layers, 1 to 4.")] = None,
@@ -67,6 +67,7 @@ def train(
     seed: Annotated[Whole, typer.Option(help="The same seed, machine and settings give the same parameters.")] = None,
     device: Annotated[Name, typer.Option(help="auto, cpu or gpu.")] = None,
     backend: Annotated[Name, typer.Option(help="auto, mxnet or numpy.")] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard events.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out, from where it was last saved.")] = False,
     if_missing: Annotated[bool, typer.Option(help="Do nothing where --out already holds a model.")] = False,
 ) -> None:
@@ -85,6 +86,8 @@ def train(
     try:
         if if_missing and _verifies(out):
             return
+        if keep_case is None:
+            keep_case = preset in PRESETS_THAT_KEEP_CASE
         rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
         encoded = encode(read_corpus(corpus, rules, encoding, max_chars), rules)
         if preset not in PRESETS:
@@ -94,7 +97,7 @@ def train(
         trainer = Trainer(encoded, options)
         if resume:
             take_up(trainer, out)
-        _watch(trainer, out)
+        _watch(trainer, out, tensorboard)
     except NextcharError as error:
         console.print(f"[red]{_plain(str(error))}[/red]")
         raise typer.Exit(1) from None
@@ -113,7 +116,7 @@ def _verifies(out: Path) -> bool:
     return True
 
 
-def _watch(trainer: Trainer, out: Path) -> None:
+def _watch(trainer: Trainer, out: Path, tensorboard: bool) -> None:
     """Prints a run. The first Ctrl-C or SIGTERM ends it after the batch under way, saved; a second one kills."""
     previous: dict[int, Any] = {}
 
@@ -127,7 +130,7 @@ def _watch(trainer: Trainer, out: Path) -> None:
     try:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=1.0)
-            for event in run(trainer, out):
+            for event in run(trainer, out, tensorboard):
                 if isinstance(event, events.BatchDone):
                     speed = f"{event.chars_per_second:,.0f} characters/s"
                     words = f"epoch {event.epoch} · perplexity {event.perplexity:.2f} · {speed}"
@@ -135,8 +138,8 @@ def _watch(trainer: Trainer, out: Path) -> None:
                 else:
                     _print(event, trainer, out)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
 
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
@@ -144,7 +147,8 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "
-            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; "
+            f"{c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
             f"{event.num_batches} batches per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):

@@ -1,7 +1,7 @@
 """The ONNX Runtime engine: the graphs of `onnx_graph`, run on the CPU or through the CUDA provider.
 
-What was measured and kept is in docs/benchmarks.md: two threads that spin are fastest for a caller that has the machine
-to itself; a server leaves the spinning off, because its event loop needs the second core.
+What was measured and kept is in docs/benchmarks.md: all cores with threads that spin are fastest for a caller that has
+the machine to itself; a server decodes on one thread, because its event loop needs the other core.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-CHAPTER_PREFIXES = ("分开", "不分开")
+# The chapter leaves its corpus as it is.
+PRESETS_THAT_KEEP_CASE = frozenset({"chapter"})
 
 
 def chapter(_num_chars: int, time_budget_s: float | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -50,6 +50,8 @@ class Position:
     best_epoch: int = 0
     rises: int = 0  # validations since
     memorised: float | None = None
+    # One row per epoch: epoch, seconds, training perplexity, validation perplexity.
+    history: list[tuple[int, float, float, float | None]] = field(default_factory=list)
 
 
 class Trainer:
@@ -194,6 +196,7 @@ class Trainer:
         )  # fmt: skip
         at.seconds += self._eval_seconds
         at.epoch, at.batch = epoch, 0
+        at.history.append((epoch, round(at.seconds, 3), done.train_perplexity, done.validation_perplexity))
         yield done
         words = advice.overfitting(options, at.best_epoch, at.rises) if loss is not None else None
         if words:

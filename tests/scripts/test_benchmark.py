@@ -1,0 +1,61 @@
+"""That the benchmarks run and say what they should; how fast anything is, is no test."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from model.config import ModelConfig
+from scripts.benchmark import app
+from scripts.benchmarks import decoding, serving
+from scripts.benchmarks.measuring import json_line, ratio, table
+
+TINY = ModelConfig("rnn", 1, 16, 30)
+
+
+@pytest.fixture
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "CHAPTER", TINY)
+    monkeypatch.setattr(decoding, "NUM_CHARS", 8)
+    monkeypatch.setattr("scripts.benchmarks.measuring.SETTLE_S", 0)
+    monkeypatch.setattr("scripts.benchmarks.measuring.TURN_S", 0.001)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_decode_prints_tables_and_then_one_json_line() -> None:
+    result = CliRunner().invoke(app, ["decode", "--only-peers", "--rounds", "1"])
+    assert result.exit_code == 0, result.output
+    *_, last = result.output.strip().splitlines()
+    figures = json.loads(last)
+    assert figures["machine"]["cores"] >= 1
+    assert "the chapter's predict_rnn" in figures["rows_1"]
+    assert figures["rows_128"]["generate"]["generate_is"] == 1
+
+
+def test_no_text_differs_in_company() -> None:
+    assert decoding.identity(600) == 0
+
+
+def test_a_stream_is_decoded_in_less_than_16_kib() -> None:
+    assert 0 < decoding.memory(2000) < 16
+
+
+def test_a_ratio_is_the_median_over_rounds() -> None:
+    assert ratio({"a": [1, 1, 1], "b": [2, 3, 100]}, "a", "b") == 3
+
+
+def test_tables_are_markdown_and_the_last_line_is_json() -> None:
+    assert table(("a", "b"), [(1, 2)]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert json.loads(json_line(x=1))["x"] == 1
+
+
+def test_http_asks_a_real_server_and_counts_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "CHAPTER", TINY)
+    result = CliRunner().invoke(app, ["http", "--rounds", "1", "--burst-s", "0.3"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.output.strip().splitlines()[-1])
+    assert figures["nextchar"]["errors"] == 0
+    assert figures["nextchar"]["chars_per_s"] > 0
+    assert figures["one client"]["http_ms"] > 0
