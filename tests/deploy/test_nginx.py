@@ -59,6 +59,7 @@ def test_limits_agree_with_the_services_own() -> None:
     assert int(limits()["client_max_body_size"]) == default("max_body_bytes")
     assert limits()["large_client_header_buffers"] == f"4 {MAX_HEAD_BYTES // 1024}k"
     assert int(limits()["proxy_read_timeout"].removesuffix("s")) > default("request_timeout_s")
+    assert limits()["proxy_buffering"] == "off"  # nothing is kept for a reader that is slower than the writer
     assert limits()["client_header_timeout"] == "10s"
     assert limits()["client_body_timeout"] == "10s"
 
