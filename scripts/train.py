@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model import checkpoint as checkpoints
-from model.corpus import TextRules, read_corpus
-from model.encoding import encode
+from model.corpus import TextRules
+from model.encoding import open_corpus
 from model.errors import CheckpointError, NextcharError, OptionError
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, events
 from model.training.run import resume as take_up
@@ -89,7 +89,7 @@ def train(
         if keep_case is None:
             keep_case = preset in PRESETS_THAT_KEEP_CASE
         rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
-        encoded = encode(read_corpus(corpus, rules, encoding, max_chars), rules)
+        encoded = open_corpus(corpus, rules, encoding, max_chars, out)
         if preset not in PRESETS:
             raise OptionError("preset", f"{preset!r} is not one of {', '.join(PRESETS)}")
         settings = PRESETS[preset](len(encoded.indices), time_budget)

@@ -1,5 +1,7 @@
 """Training itself: epochs over batches, what is kept of them, and events about it. Prints nothing, writes no file.
 
+Longer than most modules: what a snapshot holds and what changes it are best read together.
+
 Everything random is a function of the seed and of how far the run is, so a run that goes on from a snapshot does
 bit for bit what the uninterrupted one does. A snapshot may be taken whenever an event has been handed out.
 """
