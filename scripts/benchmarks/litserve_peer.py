@@ -7,7 +7,6 @@ from typing import Any
 
 import litserve  # type: ignore[import-not-found,unused-ignore]
 import torch  # type: ignore[import-not-found,unused-ignore]
-from fastapi import Request
 
 from model import checkpoint as checkpoints
 
@@ -20,9 +19,8 @@ class Generate(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
         p = {name: torch.from_numpy(array) for name, array in self.checkpoint.parameters.items()}
         self.W_x, self.W_hh, self.W_hy, self.b_y = p["W_xh"] + p["b_h"], p["W_hh"], p["W_hy"], p["b_y"]
 
-    def decode_request(self, request: Request) -> tuple[list[int], int]:
-        query = request.query_params
-        return self.checkpoint.vocabulary.encode(query["prefix"]).tolist(), int(query["num_chars"])
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads annotations, and wants none
+        return self.checkpoint.vocabulary.encode(request["prefix"]).tolist(), request["num_chars"]
 
     def batch(self, inputs: list[Any]) -> list[Any]:
         return list(inputs)

@@ -21,7 +21,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import model
 from model import checkpoint as checkpoints
@@ -64,6 +63,8 @@ def measure(with_peers: bool, rounds: int, burst_s: float) -> dict[str, Any]:
             for name, port in servers.items():
                 time.sleep(SETTLE_S)
                 load = asyncio.run(burst(port, CLIENTS, burst_s, name == "nextchar"))
+                if not load.chars:
+                    raise RuntimeError(f"{name} answered none of {load.errors} requests")
                 if number:
                     loads[name].append(load)
         found: dict[str, Any] = {name: _summary(own) for name, own in loads.items()}
@@ -88,7 +89,7 @@ async def _client(port: int, num_chars: int, until: float, load: Load) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
         begun = time.perf_counter()
-        status, body = await exchange(reader, writer, f"/generate?prefix={quote(PREFIX)}&num_chars={num_chars}")
+        status, body = await exchange(reader, writer, _question(num_chars))
         load.seconds.append(time.perf_counter() - begun)
         if status == 200 and len(json.loads(body)["generated"]) == num_chars:
             load.chars += num_chars
@@ -101,17 +102,21 @@ async def _bystander(port: int, until: float, load: Load) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
         begun = time.perf_counter()
-        await exchange(reader, writer, "/healthz", "GET")
+        await exchange(reader, writer, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         load.probes.append(time.perf_counter() - begun)
         await asyncio.sleep(PROBE_S)
     writer.close()
 
 
-async def exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, method: str = "POST"
-) -> tuple[int, bytes]:
+def _question(num_chars: int) -> bytes:
+    body = json.dumps({"prefix": PREFIX, "num_chars": num_chars}).encode()
+    head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"POST /generate HTTP/1.1\r\n{head}\r\n\r\n".encode() + body
+
+
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, question: bytes) -> tuple[int, bytes]:
     """One request and its answer, over a connection that stays open."""
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+    writer.write(question)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
     return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
@@ -177,7 +182,7 @@ def _one_client(port: int, checkpoint: Path, rounds: int) -> dict[str, float]:
         took = []
         for _ in range(repeats):
             begun = time.perf_counter()
-            await exchange(reader, writer, f"/generate?prefix={quote(PREFIX)}&num_chars={ONE_CLIENT_CHARS}")
+            await exchange(reader, writer, _question(ONE_CLIENT_CHARS))
             took.append(time.perf_counter() - begun)
         writer.close()
         return took
