@@ -33,7 +33,7 @@ from model.training.record import training_record
 from model.training.schedules import learning_rate
 
 # Streams of random numbers; the seed and the place in the run choose within each.
-_INITIAL, _ORDER, _DROPOUT, _WRITING = range(4)
+_INITIAL, _ORDER, _DROPOUT, _RESET = range(4)
 
 
 @dataclass
@@ -148,6 +148,9 @@ class Trainer:
         N, T = data.shape
         carried = options.sampling == "consecutive" or options.carry_state
         state = self.state if carried else zero_state(self.config, N, backend.weights.dtype)
+        if carried and options.state_reset:
+            kept = self._rng(_RESET, at.step).random((N, 1)) >= options.state_reset
+            state = tuple(array * kept.astype(array.dtype) for array in state)
         masks = dropout.draw(self._rng(_DROPOUT, at.step), options, N, T)
         loss, self.state = backend.gradients(data, labels, state, masks)
         scale = 1.0 if options.loss_reduction == "sum" else 1.0 / (N * T)
