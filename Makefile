@@ -21,7 +21,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@touch $@
 
 run: $(INSTALLED)
-	@$(BIN)/python scripts/train.py --preset quick --out checkpoints/lyrics --if-missing
+	@$(BIN)/python scripts/train.py --preset quick --out checkpoints/lyrics --prefix 分开 --prefix 不分开 --if-missing
 	@$(BIN)/python -m app
 
 lint: $(INSTALLED)
