@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path, device: str = "auto", backend: str = "auto", threads: int | None = None) -> LanguageModel:
+def load(
+    path: str | Path, device: str = "auto", backend: str = "auto", threads: int | None = None, spin: bool = True
+) -> LanguageModel:
     """The model in a checkpoint file or the folder that holds it, ready to write.
 
-    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given.
+    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given. spin:
+    idle threads wait in a loop, which is fastest and takes their cores from everybody else.
     Raises CheckpointError for a file that does not verify, DeviceError for a device or backend that cannot be used.
     """
     from model import checkpoint
@@ -25,4 +28,4 @@ def load(path: str | Path, device: str = "auto", backend: str = "auto", threads:
     from model.language_model import LanguageModel
 
     loaded = checkpoint.load(path)
-    return LanguageModel(loaded, open_engine(loaded, device, backend, threads))
+    return LanguageModel(loaded, open_engine(loaded, device, backend, threads, spin))
