@@ -33,11 +33,13 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Resolves pyproject.toml anew into hash-locked files that name no index.
+LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		pyproject.toml -o requirements/runtime.txt
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		-c requirements/runtime.txt --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) -c requirements/runtime.txt --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/runtime.txt --extra cuda11 --excludes requirements/replaced-by-cuda11.in pyproject.toml -o requirements/cuda11.txt
+	$(LOCK) -c requirements/runtime.txt --extra cuda --excludes requirements/replaced-by-cuda.in pyproject.toml -o requirements/cuda.txt
+	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

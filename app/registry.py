@@ -134,7 +134,9 @@ class Registry:
     async def _load(self, name: str) -> None:
         s = self._settings
         try:
-            lm = await asyncio.to_thread(model.load, Path(s.models_dir) / name, s.device, s.backend, s.threads)
+            lm = await asyncio.to_thread(
+                model.load, Path(s.models_dir) / name, s.device, s.backend, s.threads, spin=False
+            )
         except NextcharError as error:
             self._problems[name] = str(error)
             log.error("model does not serve", model=name, reason=str(error))

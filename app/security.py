@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import ProblemError, respond
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # probes carry no keys
+PAGE_FILES = "/web/"  # opening the page takes twenty of them; they do not count against a rate
 
 
 class Guard:
@@ -55,7 +56,9 @@ class Guard:
                     code="invalid_api_key",
                 )
             caller = digest.hex()
-        if self._rate is not None and not self._limiter.hit(self._rate, caller):
+        if self._rate is None or request.url.path.startswith(PAGE_FILES):
+            return None
+        if not self._limiter.hit(self._rate, caller):
             reset, _ = self._limiter.get_window_stats(self._rate, caller)
             wait_s = max(1, math.ceil(reset - time.time()))
             return ProblemError(429, f"more than {self._rate}; try again in {wait_s} s", retry_after_s=wait_s)

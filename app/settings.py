@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where models run.")
     backend: Literal["auto", "mxnet", "onnxruntime"] = Field("auto", description="What runs them.")
-    threads: int = Field(1, ge=1, le=256, description="CPU threads of one decoding step.")
+    threads: int = Field(2, ge=1, le=256, description="CPU threads of one decoding step.")
     reload_s: float = Field(
         1.0, ge=0, le=3600, description="Longest wait before a changed model is seen; 0 never looks."
     )

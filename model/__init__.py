@@ -19,8 +19,8 @@ def load(
 ) -> LanguageModel:
     """The model in a checkpoint file or the folder that holds it, ready to write.
 
-    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given. spin:
-    idle threads wait in a loop, which is fastest and takes their cores from everybody else.
+    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given.
+    spin: whether threads with nothing to do keep their core for a moment; a program with other work wants them not to.
     Raises CheckpointError for a file that does not verify, DeviceError for a device or backend that cannot be used.
     """
     from model import checkpoint

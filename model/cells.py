@@ -129,7 +129,20 @@ def _uniform(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int) 
 
 
 Initialisation = Callable[[np.random.Generator, tuple[int, ...], int], npt.NDArray[np.float64]]
+
+
+def _scaled(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int) -> npt.NDArray[np.float64]:
+    """As `uniform`, but the rows that a character reads off W_x are N(0, 1/2²).
+
+    A one-hot input picks one row where a dense one sums over all, so at 1/√H it would hardly be heard at first.
+    """
+    if shape[0] != hidden_dim and shape[1] == hidden_dim:
+        return rng.normal(0.0, 0.5, shape)
+    return _uniform(rng, shape, hidden_dim)
+
+
 INITIALISATIONS: dict[str, Initialisation] = {
     "normal": _normal,
     "uniform": _uniform,
+    "scaled": _scaled,
 }

@@ -1,6 +1,7 @@
 """Prepares and imports MXNet 1.9.1. Every other module takes `mx` from here.
 
-MXNet still writes `numpy.bool`, which NumPy dropped in 1.24; the alias must be back before the import.
+MXNet still writes `numpy.bool`, which NumPy dropped in 1.24; the alias must be back before the import. Its GPU builds
+need what `cuda_wheels` prepares. Importing this raises DeviceError where MXNet cannot be loaded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from model import cuda_wheels
 from model.errors import DeviceError
 
 if "bool" not in vars(np):
@@ -20,7 +22,14 @@ if "bool" not in vars(np):
 with warnings.catch_warnings():
     # Its own code trips deprecation warnings of newer Pythons and of NumPy; they say nothing about ours.
     warnings.simplefilter("ignore")
-    import mxnet
+    try:
+        _NO_DRIVER = cuda_wheels.prepare()
+        import mxnet
+    except OSError as error:  # a library that is missing or damaged, named in the message
+        raise DeviceError(
+            f"MXNet cannot be loaded: {error}; it needs libgomp and libquadmath "
+            "(Debian and Ubuntu: libgomp1, libgfortran5)"
+        ) from error
 
 mx: Any = mxnet  # MXNet has no types
 
@@ -39,16 +48,23 @@ def gpu_problem() -> str | None:
     Counting devices is not enough: the wheels hold no machine code for Hopper and Blackwell cards, so one small
     product is really computed and read back.
     """
+    if _NO_DRIVER is not None:
+        return _NO_DRIVER
     try:
         if mx.context.num_gpus() == 0:
             return "MXNet sees no GPU"
         ones = mx.nd.ones((2, 2), ctx=mx.gpu(0))
         product = mx.nd.dot(ones, ones).asnumpy()
     except mx.base.MXNetError as error:
-        return str(error).strip().splitlines()[-1].strip() or "MXNet gave no reason"
+        return reason(error)
     if not np.array_equal(product, np.full((2, 2), 2.0)):
         return "a 2×2 product came back wrong"
     return None
+
+
+def reason(error: Exception) -> str:
+    """The line of an MXNet error that says what went wrong; it is the last, after the C++ stack."""
+    return (str(error).strip().splitlines() or [""])[-1].strip() or "MXNet gave no reason"
 
 
 def try_gpu() -> Context:

@@ -1,15 +1,29 @@
-"""A corpus as training sees it: a vocabulary and one array of indices in the smallest type that holds them."""
+"""A corpus as training sees it: a vocabulary and one array of indices in the smallest type that holds them.
+
+A text in memory is encoded there. A large file is read twice, piece by piece, and its indices lie in a file on disk,
+so that memory does not grow with it.
+"""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from model.corpus import Corpus, TextRules
+from model.corpus import Corpus, TextRules, read_corpus
+from model.errors import CorpusError
 from model.vocabulary import Vocabulary
+
+LARGE_BYTES = 32 * 2**20  # files from this size on are streamed
+PIECE_BYTES = 2**20
+_CUTS = "\n "  # no rule joins what stands after one of these to what stands before it
 
 
 @dataclass(frozen=True)
@@ -33,3 +47,80 @@ def encode(corpus: Corpus, rules: TextRules) -> EncodedCorpus:
     vocabulary = Vocabulary.from_text(corpus.text)
     indices = vocabulary.encode(corpus.text).astype(index_type(len(vocabulary)))
     return EncodedCorpus(corpus.name, corpus.sha256, rules, vocabulary, indices)
+
+
+def open_corpus(
+    source: str, rules: TextRules, encoding: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
+) -> EncodedCorpus:
+    """A corpus by name or path, streamed where it is large. `folder` is where the indices of a large one lie."""
+    path = Path(source)
+    if path.is_file() and path.stat().st_size >= LARGE_BYTES:
+        with path.open("rb") as file:
+            zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+        if not zipped:
+            return stream(path, rules, encoding, max_chars, folder)
+    return encode(read_corpus(source, rules, encoding, max_chars), rules)
+
+
+def stream(
+    path: Path, rules: TextRules, encoding: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
+) -> EncodedCorpus:
+    """What `encode(read_corpus(path, …))` gives, in memory that does not grow with the text."""
+    characters: set[str] = set()
+    digest, length = hashlib.sha256(), 0
+    for piece in _pieces(path, rules, encoding, max_chars):
+        characters.update(piece)
+        digest.update(piece.encode("utf-8", "surrogatepass"))
+        length += len(piece)
+    if not length:
+        raise CorpusError(f"{path.name} is empty")
+    vocabulary = Vocabulary(sorted(characters))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    dtype = index_type(len(vocabulary))
+    with tempfile.TemporaryFile(dir=folder) as file:  # it has no name, and is gone once nothing maps it
+        for piece in _pieces(path, rules, encoding, max_chars):
+            file.write(vocabulary.encode(piece).astype(dtype).tobytes())
+        file.flush()
+        indices = np.memmap(file, dtype=dtype, mode="r", shape=(length,))
+    return EncodedCorpus(path.name, digest.hexdigest(), rules, vocabulary, indices)
+
+
+def _pieces(path: Path, rules: TextRules, encoding: str, max_chars: int | None) -> Iterator[str]:
+    """The normalised text in pieces, each but the last ending where the rules can be applied apart."""
+    left = max_chars
+    for raw in _decoded(path, encoding):
+        piece = rules.apply(raw)[:left]
+        if left is not None:
+            left -= len(piece)
+        if piece:
+            yield piece
+        if left == 0:
+            return
+
+
+def _decoded(path: Path, encoding: str) -> Iterator[str]:
+    name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    try:
+        decoder = codecs.getincrementaldecoder(name)()
+    except LookupError:
+        raise CorpusError(f"encoding: {encoding!r} is not one that Python knows (utf-8, gb18030, utf-16, …)") from None
+    kept, read = "", 0
+    with path.open("rb") as file:
+        while True:
+            data = file.read(PIECE_BYTES)
+            try:
+                kept += decoder.decode(data, final=not data)
+            except UnicodeError as error:
+                raise CorpusError(
+                    f"{path.name}: is not {encoding} within {PIECE_BYTES} bytes of {read} ({error})"
+                ) from None
+            read += len(data)
+            if not data:
+                break
+            # Never between CR and LF: a cut stands behind a LF or a space.
+            cut = max(kept.rfind(c) for c in _CUTS) + 1
+            if cut:
+                yield kept[:cut]
+                kept = kept[cut:]
+    yield kept

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from model import checkpoint as checkpoints
-from model.corpus import TextRules, read_corpus
-from model.encoding import encode
+from model.corpus import TextRules
+from model.encoding import open_corpus
 from model.errors import CheckpointError, NextcharError, OptionError
-from model.training import PRESETS, Trainer, TrainingOptions, events
+from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, events
 from model.training.run import resume as take_up
 from model.training.run import run
 
@@ -32,16 +32,17 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[Whole, typer.Option(help="Use only the first so many characters.")] = None,
     keep_newlines: Annotated[bool, typer.Option(help="Line ends stay; else they become spaces.")] = False,
-    keep_case: Annotated[bool, typer.Option(help="Capitals stay; else the text is lower-cased.")] = False,
+    keep_case: Annotated[Switch, typer.Option(help="Capitals stay; else the text is lower-cased.")] = None,
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "quick",
     cell: Annotated[Name, typer.Option(help="rnn, gru or lstm.")] = None,
     num_layers: Annotated[Whole, typer.Option(help="Layers, 1 to 4.")] = None,
     hidden_dim: Annotated[Whole, typer.Option(help="Hidden units per layer.")] = None,
-    initialisation: Annotated[Name, typer.Option(help="normal (the chapter's) or uniform.")] = None,
+    initialisation: Annotated[Name, typer.Option(help="normal (the chapter's), uniform or scaled.")] = None,
     num_steps: Annotated[Whole, typer.Option(help="Characters the gradient reaches back.")] = None,
     batch_size: Annotated[Whole, typer.Option(help="Rows per batch.")] = None,
     sampling: Annotated[Name, typer.Option(help="random or consecutive.")] = None,
     carry_state: Annotated[Switch, typer.Option(help="With random sampling, zero the state per epoch only.")] = None,
+    state_reset: Annotated[Real, typer.Option(help="Share of rows whose carried state is zeroed per batch.")] = None,
     epochs: Annotated[Whole, typer.Option(help="Ends training.")] = None,
     time_budget: Annotated[Real, typer.Option(help="Seconds; ends training, and the schedule runs over it.")] = None,
     loss_reduction: Annotated[Name, typer.Option(help="Gradient of the sum or the mean over a batch.")] = None,
@@ -67,6 +68,7 @@ def train(
     seed: Annotated[Whole, typer.Option(help="The same seed, machine and settings give the same parameters.")] = None,
     device: Annotated[Name, typer.Option(help="auto, cpu or gpu.")] = None,
     backend: Annotated[Name, typer.Option(help="auto, mxnet or numpy.")] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard events.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out, from where it was last saved.")] = False,
     if_missing: Annotated[bool, typer.Option(help="Do nothing where --out already holds a model.")] = False,
 ) -> None:
@@ -74,6 +76,7 @@ def train(
     given = {
         "cell": cell, "num_layers": num_layers, "hidden_dim": hidden_dim, "initialisation": initialisation,
         "num_steps": num_steps, "batch_size": batch_size, "sampling": sampling, "carry_state": carry_state,
+        "state_reset": state_reset,
         "epochs": epochs, "time_budget_s": time_budget, "loss_reduction": loss_reduction, "optimizer": optimizer,
         "learning_rate": learning_rate, "schedule": schedule, "warmup": warmup, "hold": hold,
         "final_rate": final_rate, "clipping_theta": clipping_theta, "weight_decay": weight_decay,
@@ -85,8 +88,10 @@ def train(
     try:
         if if_missing and _verifies(out):
             return
+        if keep_case is None:
+            keep_case = preset in PRESETS_THAT_KEEP_CASE
         rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
-        encoded = encode(read_corpus(corpus, rules, encoding, max_chars), rules)
+        encoded = open_corpus(corpus, rules, encoding, max_chars, out)
         if preset not in PRESETS:
             raise OptionError("preset", f"{preset!r} is not one of {', '.join(PRESETS)}")
         settings = PRESETS[preset](len(encoded.indices), time_budget)
@@ -94,7 +99,7 @@ def train(
         trainer = Trainer(encoded, options)
         if resume:
             take_up(trainer, out)
-        _watch(trainer, out)
+        _watch(trainer, out, tensorboard)
     except NextcharError as error:
         console.print(f"[red]{_plain(str(error))}[/red]")
         raise typer.Exit(1) from None
@@ -113,7 +118,7 @@ def _verifies(out: Path) -> bool:
     return True
 
 
-def _watch(trainer: Trainer, out: Path) -> None:
+def _watch(trainer: Trainer, out: Path, tensorboard: bool) -> None:
     """Prints a run. The first Ctrl-C or SIGTERM ends it after the batch under way, saved; a second one kills."""
     previous: dict[int, Any] = {}
 
@@ -127,7 +132,7 @@ def _watch(trainer: Trainer, out: Path) -> None:
     try:
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=1.0)
-            for event in run(trainer, out):
+            for event in run(trainer, out, tensorboard):
                 if isinstance(event, events.BatchDone):
                     speed = f"{event.chars_per_second:,.0f} characters/s"
                     words = f"epoch {event.epoch} · perplexity {event.perplexity:.2f} · {speed}"
@@ -135,8 +140,8 @@ def _watch(trainer: Trainer, out: Path) -> None:
                 else:
                     _print(event, trainer, out)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
 
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
@@ -144,7 +149,8 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "
-            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; "
+            f"{c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
             f"{event.num_batches} batches per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):

@@ -67,7 +67,7 @@ async def page(request: Request) -> Response:
 @router.api_route("/web/{name}", methods=["GET", "HEAD"])
 async def file_of_the_page(request: Request, name: str) -> Response:
     file = web_files().get(name)
-    if file is None:
+    if file is None or name == INDEX:  # its links lead on from `/` only
         raise ProblemError(404, "there is nothing at this address")
     return serve(request, file)
 

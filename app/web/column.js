@@ -88,6 +88,7 @@ export class Column {
     this.#written.append(fragment);
     this.#shown = this.#passage.characters.length;
     const first = this.#written.firstElementChild;
+    this.#written.hidden = !first; // a list without options is none
     if (first && !this.#written.querySelector('[tabindex="0"]')) first.tabIndex = 0;
   }
 

@@ -54,7 +54,7 @@ export const en = {
   unreachable: "The server cannot be reached. Your text is kept.",
   broken: "The connection broke off. What was written is kept.",
   notReady: (detail) => `The server is not ready just now${detail ? `: ${detail}` : ""}. Your text is kept.`,
-  busy: "The server has more to do than it can take on. Your text is kept.",
+  busy: "That is more than the server takes on just now. Your text is kept.",
   inSeconds: (seconds) => ` It asks to wait ${seconds} s.`,
   noKey: "The server wants a key. Load this page again and type it as the password.",
   modelGone: "This model is no longer there. Choose another.",

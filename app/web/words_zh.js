@@ -53,7 +53,7 @@ export const zh = {
   unreachable: "无法连接服务器。您的文字仍在。",
   broken: "连接中断。已写的文字仍在。",
   notReady: (detail) => `服务器暂时不能服务${detail ? `：${detail}` : ""}。您的文字仍在。`,
-  busy: "服务器太忙，暂时接不下。您的文字仍在。",
+  busy: "请求过多，服务器暂时接不下。您的文字仍在。",
   inSeconds: (seconds) => `请等待 ${seconds} 秒。`,
   noKey: "服务器需要密钥。请重新载入本页，并将密钥作为密码输入。",
   modelGone: "此模型已不存在，请另选一个。",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from glob import glob
 
 from model.checkpoint import Checkpoint
@@ -11,6 +12,7 @@ from model.engines.interface import Engine
 from model.errors import DeviceError, OptionError
 
 DEVICES = ("auto", "cpu", "gpu")
+CANNOT = "device: gpu cannot be used here: "
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,8 @@ def open_engine(
 ) -> Engine:
     """backend "auto": MXNet on a GPU it can really use, else ONNX Runtime on a GPU, else ONNX Runtime on the CPU.
 
+    Each engine computes a step on the GPU before it counts as working: a driver that is missing or too old, a card
+    whose code is not in the library, one without free memory. The reasons for the CPU are one line in the log.
     threads and spin are for ONNX Runtime on the CPU (see there). Raises DeviceError where what was asked for cannot be
     had, OptionError for names that are none.
     """
@@ -29,14 +33,33 @@ def open_engine(
         raise OptionError("backend", f"{backend!r} is not one of auto, {', '.join(BACKENDS)}")
     if threads is not None and (type(threads) is not int or threads < 1):
         raise OptionError("threads", f"{threads!r} is not a whole number of at least 1")
-    if backend != "auto":
-        return BACKENDS[backend](checkpoint, device, threads, spin)
-    if device != "cpu" and _gpu_present(device):
-        try:
-            return _mxnet(checkpoint, "gpu")
-        except DeviceError as error:
-            log.info("MXNet: %s", error)
-    return _onnxruntime(checkpoint, device, threads, spin)
+    names = tuple(BACKENDS) if backend == "auto" else (backend,)
+    on_cpu = BACKENDS["onnxruntime" if backend == "auto" else backend]
+    reasons = []
+    if device == "auto" and not gpu_present():
+        reasons.append("no GPU is visible")
+    elif device != "cpu":
+        for name in names:
+            try:
+                return BACKENDS[name](checkpoint, "gpu", threads, spin)
+            except DeviceError as error:
+                reasons.append(f"{name}: {str(error).removeprefix(CANNOT)}")
+    if device == "gpu":
+        raise DeviceError(CANNOT + "; ".join(reasons))
+    if reasons:
+        _say_once("using the CPU: " + "; ".join(reasons))
+    return on_cpu(checkpoint, "cpu", threads, spin)
+
+
+@cache
+def _say_once(line: str) -> None:
+    """What holds for the machine is not said again for every model."""
+    log.info("%s", line)
+
+
+def gpu_present() -> bool:
+    """Whether it is worth asking MXNet, whose import takes seconds: a device of NVIDIA's, or WSL's door to one."""
+    return bool(glob("/dev/nvidia[0-9]*") or glob("/dev/dxg"))
 
 
 def _mxnet(checkpoint: Checkpoint, device: str, *_: object) -> Engine:
@@ -46,23 +69,12 @@ def _mxnet(checkpoint: Checkpoint, device: str, *_: object) -> Engine:
 
 
 def _onnxruntime(checkpoint: Checkpoint, device: str, threads: int | None, spin: bool) -> Engine:
-    from model.engines.onnxruntime import OnnxRuntimeEngine, cuda_available
+    from model.engines.onnxruntime import OnnxRuntimeEngine
 
-    if device == "auto" and _gpu_present(device) and cuda_available():
-        try:
-            return OnnxRuntimeEngine(checkpoint.config, checkpoint.parameters, "gpu", threads, spin)
-        except DeviceError as error:
-            log.info("ONNX Runtime: %s; using the CPU", error)
-    return OnnxRuntimeEngine(
-        checkpoint.config, checkpoint.parameters, "cpu" if device == "auto" else device, threads, spin
-    )
+    return OnnxRuntimeEngine(checkpoint.config, checkpoint.parameters, device, threads, spin)
 
 
-def _gpu_present(device: str) -> bool:
-    """Whether it is worth asking MXNet, whose import takes seconds. A GPU that was asked for by name always is."""
-    return device == "gpu" or bool(glob("/dev/nvidia[0-9]*"))
-
-
+# In the order in which "auto" tries them on a GPU.
 BACKENDS: dict[str, Callable[[Checkpoint, str, int | None, bool], Engine]] = {
     "mxnet": _mxnet,
     "onnxruntime": _onnxruntime,

@@ -15,9 +15,10 @@ import numpy as np
 
 from model.checkpoint import Arrays
 from model.config import ModelConfig
-from model.device import Context, NDArray, context, mx
+from model.device import Context, NDArray, context, mx, reason
 from model.engines.fused import Fused, fuse
 from model.engines.interface import CHOOSE, Floats, Indices, State, refuse_overflow, zero_state
+from model.errors import DeviceError
 
 nd = mx.nd
 T = TypeVar("T")
@@ -45,7 +46,12 @@ class MXNetEngine:
         fused = fuse(config, parameters)
         self._ctx: Context = on_mxnet_thread(lambda: context(device))
         self.device: str = self._ctx.device_type
-        self._block, self._weights = on_mxnet_thread(lambda: self._build(fused))
+        try:
+            self._block, self._weights = on_mxnet_thread(lambda: self._build(fused))
+            if self.device == "gpu":  # only a step shows that its kernels and its memory are there
+                self.step(np.zeros(1, np.int64), self.start(1))
+        except mx.base.MXNetError as error:
+            raise DeviceError(f"device: {device} cannot be used here: {reason(error)}") from error
 
     def start(self, n: int) -> State:
         return zero_state(self, n)

@@ -6,9 +6,13 @@ the machine to itself; a server decodes on one thread, because its event loop ne
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import io
 import os
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from model.checkpoint import Arrays
@@ -25,8 +29,20 @@ MAX_THREADS = 8  # more than this only wait for each other on matrices of this s
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
-def cuda_available() -> bool:
-    return CUDA in ort.get_available_providers()
+def _prepare_cuda() -> None:
+    """Loads CUDA from the `nvidia-*` wheels, where the loader does not look by itself."""
+    if CUDA not in ort.get_available_providers():
+        raise DeviceError(
+            "device: gpu cannot be used here: this onnxruntime has no CUDA provider (the extra `cuda` brings one)"
+        )
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        raise DeviceError(
+            "device: gpu cannot be used here: no NVIDIA driver is installed (libcuda.so.1 was not found)"
+        ) from None
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses; the session says it again
+        ort.preload_dlls(directory="")
 
 
 class OnnxRuntimeEngine:
@@ -44,10 +60,8 @@ class OnnxRuntimeEngine:
     ) -> None:
         """device: "cpu" or "gpu". threads: as many as the process may use unless given. spin: idle threads wait in a
         loop for the next product, which is faster and takes a core from everybody else."""
-        if device == "gpu" and not cuda_available():
-            raise DeviceError(
-                "device: gpu cannot be used here: this onnxruntime has no CUDA provider (the extra `cuda` brings one)"
-            )
+        if device == "gpu":
+            _prepare_cuda()
         refuse_overflow(config, parameters)
         self.config = config
         self.device = device
@@ -58,6 +72,11 @@ class OnnxRuntimeEngine:
         self._advance = _session(onnx_graph.advance_graph(config, fused), options, device)
         self._in_names = [f"in.{name}" for name in config.state_names]
         self._given_names = [f"given.{name}" for name in config.state_names]
+        if device == "gpu":  # only a step shows that its kernels and its memory are there
+            try:
+                self.step(np.zeros(1, np.int64), self.start(1))
+            except Exception as error:
+                raise DeviceError(f"device: gpu cannot be used here: {_first_line(error)}") from error
 
     def start(self, n: int) -> State:
         return zero_state(self, n)
@@ -91,8 +110,17 @@ def _options(threads: int, spin: bool) -> ort.SessionOptions:
 
 
 def _session(graph: bytes, options: ort.SessionOptions, device: str) -> Any:
-    providers = [CUDA, CPU] if device == "gpu" else [CPU]
-    session = ort.InferenceSession(graph, options, providers=providers)
-    if device == "gpu" and CUDA not in session.get_providers():
+    if device != "gpu":
+        return ort.InferenceSession(graph, options, providers=[CPU])
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints before it falls back, which is checked here instead
+        try:
+            session = ort.InferenceSession(graph, options, providers=[CUDA, CPU])
+        except Exception as error:  # its exceptions have no common class of their own
+            raise DeviceError(f"device: gpu cannot be used here: {_first_line(error)}") from error
+    if CUDA not in session.get_providers():
         raise DeviceError("device: gpu cannot be used here: ONNX Runtime could not start its CUDA provider")
     return session
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

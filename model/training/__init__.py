@@ -2,7 +2,7 @@
 
 from model.training.objective import grad_clipping, perplexity
 from model.training.options import TrainingOptions
-from model.training.presets import PRESETS
+from model.training.presets import PRESETS, PRESETS_THAT_KEEP_CASE
 from model.training.trainer import Trainer
 
-__all__ = ["PRESETS", "Trainer", "TrainingOptions", "grad_clipping", "perplexity"]
+__all__ = ["PRESETS", "PRESETS_THAT_KEEP_CASE", "Trainer", "TrainingOptions", "grad_clipping", "perplexity"]

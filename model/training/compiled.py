@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload as _overload
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -17,3 +19,17 @@ def compiled(function: F) -> F:
     reordered, so the same input gives the same bytes.
     """
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function))
+
+
+def intrinsic(function: Callable[..., object]) -> Any:
+    """A function that says in LLVM's vocabulary what compiled code does where it is called."""
+    return _intrinsic(function)
+
+
+def compiled_form_of(function: Callable[..., object]) -> Callable[[F], F]:
+    """Decorates what chooses, by the types of its arguments, the compiled form of a plain function."""
+
+    def register(choose: F) -> F:
+        return cast(F, _overload(function, strict=False)(choose))
+
+    return register

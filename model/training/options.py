@@ -34,6 +34,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "patience": (1, 1_000_000),
     "pred_len": (1, 100_000),
     "pred_period": (1, 1_000_000),
+    "state_reset": (0.0, 1.0),
     "save_every_s": (0.0, 1e8),
     "seed": (0, 2**63 - 1),
 }
@@ -61,6 +62,7 @@ class TrainingOptions:
     batch_size: int = 32  # N
     sampling: str = "random"
     carry_state: bool = False  # with random sampling: zero the state at the start of an epoch only
+    state_reset: float = 0.0  # share of rows whose carried state is set to zero before a batch, as in serving
     epochs: int = 200
     time_budget_s: float | None = None  # ends training; the schedule then runs over it where it is the nearer end
     loss_reduction: str = "sum"  # the gradient is of the sum (as the chapter has it) or the mean over N·T characters

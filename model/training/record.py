@@ -14,6 +14,9 @@ from model.device import mx
 if TYPE_CHECKING:
     from model.training.trainer import Trainer
 
+HISTORY = ("epoch", "seconds", "train_perplexity", "validation_perplexity")
+MAX_HISTORY = 400  # rows; enough for a picture
+
 
 def training_record(trainer: Trainer) -> dict[str, Any]:
     """The same options, text, versions and thread count on the same kind of processor give the same parameters."""
@@ -29,8 +32,15 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
         "train_perplexity": at.train_perplexity if at.epoch else None,
         "validation_perplexity": float(np.exp(at.best_loss)) if validated else None,
         "memorised": at.memorised,
+        "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": trainer.backend.name,
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "mxnet": mx.__version__},
         "machine": platform.machine(),
     }
+
+
+def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most MAX_HISTORY rows, evenly spaced, the last one among them."""
+    stride = -(-len(rows) // MAX_HISTORY) if rows else 1
+    return rows[::-1][::stride][::-1]

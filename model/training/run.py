@@ -16,14 +16,16 @@ import safetensors.numpy
 from model import checkpoint as checkpoints
 from model.errors import CheckpointError
 from model.training.events import BatchDone, EpochDone, Event, Finished
+from model.training.journal import Journal
 from model.training.trainer import Trainer
 
 RESUME_NAME = "resume.safetensors"
 RESUME_FORMAT = "nextchar-resume/1"
 
 
-def run(trainer: Trainer, out: Path) -> Iterator[Event]:
-    """Trains, saves by `save_every_s` and at the end, and hands the trainer's events on."""
+def run(trainer: Trainer, out: Path, tensorboard: bool = False) -> Iterator[Event]:
+    """Trains, saves by `save_every_s` and at the end, keeps the journal, and hands the trainer's events on."""
+    journal = Journal(out, trainer.position.epoch, tensorboard)
     saved = time.monotonic()
     for event in trainer.events():
         finished = isinstance(event, Finished)
@@ -31,6 +33,9 @@ def run(trainer: Trainer, out: Path) -> Iterator[Event]:
         if finished or due:
             save(trainer, out)
             saved = time.monotonic()
+        journal.note(event)
+        if finished:
+            journal.close()
         yield event
 
 

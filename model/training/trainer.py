@@ -1,5 +1,7 @@
 """Training itself: epochs over batches, what is kept of them, and events about it. Prints nothing, writes no file.
 
+Longer than most modules: what a snapshot holds and what changes it are best read together.
+
 Everything random is a function of the seed and of how far the run is, so a run that goes on from a snapshot does
 bit for bit what the uninterrupted one does. A snapshot may be taken whenever an event has been handed out.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -31,7 +33,7 @@ from model.training.record import training_record
 from model.training.schedules import learning_rate
 
 # Streams of random numbers; the seed and the place in the run choose within each.
-_INITIAL, _ORDER, _DROPOUT, _WRITING = range(4)
+_INITIAL, _ORDER, _DROPOUT, _RESET = range(4)
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Position:
     best_epoch: int = 0
     rises: int = 0  # validations since
     memorised: float | None = None
+    # One row per epoch: epoch, seconds, training perplexity, validation perplexity.
+    history: list[tuple[int, float, float, float | None]] = field(default_factory=list)
 
 
 class Trainer:
@@ -144,6 +148,9 @@ class Trainer:
         N, T = data.shape
         carried = options.sampling == "consecutive" or options.carry_state
         state = self.state if carried else zero_state(self.config, N, backend.weights.dtype)
+        if carried and options.state_reset:
+            kept = self._rng(_RESET, at.step).random((N, 1)) >= options.state_reset
+            state = tuple(array * kept.astype(array.dtype) for array in state)
         masks = dropout.draw(self._rng(_DROPOUT, at.step), options, N, T)
         loss, self.state = backend.gradients(data, labels, state, masks)
         scale = 1.0 if options.loss_reduction == "sum" else 1.0 / (N * T)
@@ -194,6 +201,7 @@ class Trainer:
         )  # fmt: skip
         at.seconds += self._eval_seconds
         at.epoch, at.batch = epoch, 0
+        at.history.append((epoch, round(at.seconds, 3), done.train_perplexity, done.validation_perplexity))
         yield done
         words = advice.overfitting(options, at.best_epoch, at.rises) if loss is not None else None
         if words:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from model.config import ModelConfig
 from model.training.backend import Backend, zero_state
 
-ROWS = 64  # stretches read side by side
-WARM_UP = 256  # characters a stretch reads before those that count, so that its state is what one reading gives
+ROWS = 16  # stretches read side by side
+WARM_UP = 1024  # characters a stretch reads before those that count, so that its state is what one reading gives
 STEPS = 64
 
 

@@ -45,7 +45,7 @@ def test_a_model_is_described_with_its_record_and_what_runs_it(client: TestClien
     assert (tiny["engine"], tiny["device"], tiny["ready"], tiny["default"]) == ("onnxruntime", "cpu", True, True)
 
 
-@pytest.mark.parametrize("name", ["nothing", "..", "%2e%2e", "..%2ftiny", "tiny%00", "a" * 5000])
+@pytest.mark.parametrize("name", ["nothing", "%2e%2e", "..%2ftiny", "tiny%00", "a" * 5000])
 def test_a_name_that_is_no_models_is_404(client: TestClient, name: str) -> None:
     assert client.get(f"/models/{name}").status_code == 404
     assert client.get("/generate", params={"prefix": "a", "model": name}).status_code in (404, 422)

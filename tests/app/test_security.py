@@ -78,6 +78,7 @@ def test_a_key_that_asks_too_often_is_429_and_another_is_not(models_dir: Path) -
         limited = client.get("/models", headers={"X-API-Key": "a-key"})
         assert 1 <= int(limited.headers["retry-after"]) <= 3600
         assert client.get("/readyz").status_code == 200
+        assert client.get("/web/main.js", headers={"X-API-Key": "a-key"}).status_code == 200
 
 
 def test_other_origins_are_allowed_only_when_named(client: TestClient, models_dir: Path) -> None:

@@ -1,0 +1,122 @@
+"""A model in other programs' formats: one self-contained ONNX step, and the chapter's list of five MXNet arrays."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from model.checkpoint import Checkpoint, write_atomically
+from model.config import ModelConfig
+from model.corpus import TextRules
+from model.device import mx
+from model.engines.fused import fuse
+from model.engines.onnx_graph import step_graph
+from model.errors import CheckpointError
+from model.training.backend import create, zero_state
+from model.vocabulary import Vocabulary
+
+CHAPTER_ORDER = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
+CHECKED_STEPS, CHECKED_ROWS = 32, 3
+TOLERANCE = 1e-4  # of logits, absolute
+
+# nd.load ends the process on a damaged file, so another process reads it.
+_READ = """
+import sys
+from model.device import mx
+import numpy as np
+arrays = mx.nd.load(sys.argv[1])
+arrays = list(arrays.values()) if isinstance(arrays, dict) else arrays
+np.savez(sys.stdout.buffer, *[a.asnumpy() for a in arrays])
+"""
+
+
+def to_onnx(checkpoint: Checkpoint) -> bytes:
+    """An ONNX model of one step: ids (N,) int64 and `in.<state>` (N, H) ↦ logits (N, V) and the new states.
+
+    Its metadata holds what a caller needs: `vocabulary`, `config` and `text_rules` as JSON, `digest`.
+    """
+    proto = onnx.load_from_string(step_graph(checkpoint.config, fuse(checkpoint.config, checkpoint.parameters)))
+    facts = {
+        "vocabulary": json.dumps(list(checkpoint.vocabulary.characters), ensure_ascii=False),
+        "config": json.dumps(asdict(checkpoint.config)),
+        "text_rules": json.dumps(asdict(checkpoint.rules)),
+        "digest": checkpoint.digest,
+    }
+    onnx.helper.set_model_props(proto, facts)
+    return bytes(proto.SerializeToString())
+
+
+def onnx_difference(data: bytes, checkpoint: Checkpoint) -> float:
+    """The largest difference of a logit between ONNX Runtime and the reference, over some steps from a zero state."""
+    config = checkpoint.config
+    reference = create("mxnet", "cpu", config)
+    reference.load(checkpoint.parameters)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    ours = theirs = zero_state(config, CHECKED_ROWS)
+    worst = 0.0
+    for _ in range(CHECKED_STEPS):
+        ids = rng.integers(0, config.vocab_size, CHECKED_ROWS)
+        expected, theirs = reference.step(ids.astype(np.int32), theirs)
+        feeds = {"ids": ids.astype(np.int64)} | {f"in.{n}": a for n, a in zip(config.state_names, ours, strict=True)}
+        logits, *state = session.run(["logits", *config.state_names], feeds)
+        ours = tuple(np.asarray(array) for array in state)
+        worst = max(worst, float(np.abs(np.asarray(logits) - expected).max()))
+    return worst
+
+
+def write_onnx(checkpoint: Checkpoint, file: Path) -> float:
+    """Writes the model and returns its difference from the reference; raises CheckpointError where that is large."""
+    data = to_onnx(checkpoint)
+    difference = onnx_difference(data, checkpoint)
+    if not difference <= TOLERANCE:
+        raise CheckpointError(f"{file}: not written, ONNX Runtime's logits are {difference:.1e} from the reference's")
+    write_atomically(file, data)
+    return difference
+
+
+def to_mxnet(checkpoint: Checkpoint, file: Path) -> None:
+    """Saves the parameters as the chapter does, a list of five arrays; its vocabulary goes beside it as JSON."""
+    c = checkpoint.config
+    if (c.cell, c.num_layers) != ("rnn", 1):
+        raise CheckpointError(f"the chapter's list of five arrays holds one rnn layer, this is {c.cell} {c.num_layers}")
+    mx.nd.save(str(file), [mx.nd.array(checkpoint.parameters[name]) for name in CHAPTER_ORDER])
+    words = json.dumps(list(checkpoint.vocabulary.characters), ensure_ascii=False)
+    vocabulary_file(file).write_text(words, encoding="utf-8")
+
+
+def vocabulary_file(file: Path) -> Path:
+    return file.with_name(file.name + ".vocabulary.json")
+
+
+def from_mxnet(file: Path, characters: list[str], rules: TextRules) -> Checkpoint:
+    """A model of the chapter's five arrays. `characters` is its `idx_to_char`, in whatever order that was."""
+    done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
+    if done.returncode:
+        raise CheckpointError(f"{file}: MXNet cannot read it")
+    with np.load(io.BytesIO(done.stdout)) as stored:
+        arrays = [stored[name] for name in stored.files]
+    if len(arrays) != len(CHAPTER_ORDER):
+        raise CheckpointError(f"{file}: holds {len(arrays)} arrays, the chapter's model has {len(CHAPTER_ORDER)}")
+    vocabulary = Vocabulary(sorted(characters))
+    config = ModelConfig("rnn", 1, len(arrays[1]), len(vocabulary))
+    parameters: dict[str, npt.NDArray[Any]] = dict(zip(CHAPTER_ORDER, arrays, strict=True))
+    for name, shape in config.parameter_shapes().items():
+        if parameters[name].shape != shape:
+            raise CheckpointError(f"{file}: {name} has shape {parameters[name].shape}, {shape} was expected")
+    # The chapter's order of characters is that of a set; ours is that of code points.
+    order = np.argsort(np.array([ord(c) for c in characters]))
+    parameters["W_xh"], parameters["W_hy"] = parameters["W_xh"][order], parameters["W_hy"][:, order]
+    parameters["b_y"] = parameters["b_y"][order]
+    named = {name: np.ascontiguousarray(array, np.float32) for name, array in parameters.items()}
+    return Checkpoint(config, rules, vocabulary, named, {"imported_from": file.name})

@@ -1,0 +1,271 @@
+"""nginx as it stands in front of the service: real nginx, real server, real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from app.raw_urls import MAX_HEAD_BYTES
+from app.settings import Settings
+from tests.app.conftest import Server
+from tests.deploy.nginx import BINARY, Nginx
+from tests.image.dockerfile import ROOT
+
+pytestmark = pytest.mark.skipif(BINARY is None, reason="nginx is not installed here (Debian: nginx-light)")
+# A header that is not finished is closed after 10 s; the tests wait for less.
+SHORT = {"client_header_timeout 10s": "client_header_timeout 1s", "client_body_timeout 10s": "client_body_timeout 1s"}
+UNLIMITED = {"rate=20r/s": "rate=10000r/s"}
+
+
+@pytest.fixture(scope="module")
+def service(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def nginx(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    running = Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{service.port}", **SHORT, **UNLIMITED)
+    yield running
+    running.stop()
+
+
+def default(name: str) -> Any:
+    return Settings.model_fields[name].default
+
+
+def limits() -> dict[str, str]:
+    files = ("nginx", "proxy")
+    text = "".join((ROOT / "deploy" / "nginx" / f"{name}.conf").read_text("utf-8") for name in files)
+    return dict(re.findall(r"^\s*(\w+) ([^;{]+);", text, re.MULTILINE))
+
+
+def test_limits_agree_with_the_services_own() -> None:
+    assert int(limits()["client_max_body_size"]) == default("max_body_bytes")
+    assert limits()["large_client_header_buffers"] == f"4 {MAX_HEAD_BYTES // 1024}k"
+    assert int(limits()["proxy_read_timeout"].removesuffix("s")) > default("request_timeout_s")
+    assert limits()["proxy_buffering"] == "off"  # nothing is kept for a reader that is slower than the writer
+    assert limits()["client_header_timeout"] == "10s"
+    assert limits()["client_body_timeout"] == "10s"
+
+
+def test_an_answer_passes_unchanged(nginx: Nginx, service: Server) -> None:
+    question = {"prefix": "分开", "num_chars": 50}
+    through = httpx.post(f"{nginx.url}/generate", json=question)
+    direct = httpx.post(f"{service.url}/generate", json=question)
+    assert through.status_code == direct.status_code == 200
+    assert through.json()["text"] == direct.json()["text"]
+    assert through.headers.keys() >= {"x-request-id"}
+
+
+def status_of_get(nginx: Nginx, prefix: str) -> int:
+    """httpx refuses to send URLs of this length."""
+    connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)
+    connection.request("GET", f"/generate?num_chars=1&prefix={quote(prefix)}")
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    assert answer.status == 200 or body["status"] == answer.status, body
+    return answer.status
+
+
+def test_a_url_of_the_length_that_the_service_reads_passes(nginx: Nginx) -> None:
+    assert status_of_get(nginx, "分" * 3400) == 200
+
+
+def test_a_url_beyond_that_is_refused_in_the_services_shape(nginx: Nginx) -> None:
+    assert status_of_get(nginx, "分" * 4000) == 414
+
+
+def running_rows(service: Server) -> float:
+    metrics = httpx.get(f"{service.url}/metrics").text
+    found = re.search(r'^nextchar_num_requests_running\{model="tiny"\} (\S+)', metrics, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def wait_for_rows(service: Server, rows: int) -> None:
+    deadline = time.monotonic() + 30
+    while running_rows(service) != rows:
+        assert time.monotonic() < deadline, f"not {rows} rows but {running_rows(service)}"
+        time.sleep(0.05)
+
+
+def test_a_stream_begins_while_it_is_written_and_a_reader_who_leaves_frees_its_row(
+    nginx: Nginx, service: Server
+) -> None:
+    question = {"prefix": "分开", "num_chars": 10_000_000, "stream": True}
+    with httpx.stream("POST", f"{nginx.url}/generate", json=question) as answer:
+        assert answer.status_code == 200
+        lines = answer.iter_lines()  # kept: a response is closed when nothing iterates over it any more
+        assert next(lines)
+        wait_for_rows(service, 1)  # ten million characters are not written yet
+    wait_for_rows(service, 0)
+
+
+def test_each_chunk_passes_before_the_next_is_written(tmp_path: Path) -> None:
+    arrived = threading.Event()
+    upstream = socket.create_server(("127.0.0.1", 0))
+
+    def write_two_chunks() -> None:
+        connection, _ = upstream.accept()
+        with connection:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head + b"9\r\ndata: 1\n\n\r\n")
+            assert arrived.wait(30), "the first chunk did not pass"
+            connection.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    writer = threading.Thread(target=write_two_chunks)
+    writer.start()
+    nginx = Nginx(tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
+    try:
+        with httpx.stream("GET", f"{nginx.url}/generate", timeout=20) as answer:
+            lines = (line for line in answer.iter_lines() if line)
+            assert next(lines) == "data: 1"
+            arrived.set()
+            assert next(lines) == "data: 2"
+    finally:
+        arrived.set()
+        writer.join()
+        nginx.stop()
+        upstream.close()
+
+
+def read_until_closed(connection: socket.socket) -> bytes:
+    answer = b""
+    try:
+        while part := connection.recv(65536):
+            answer += part
+    except ConnectionResetError:
+        pass
+    return answer
+
+
+@pytest.mark.parametrize("body", [False, True])
+def test_a_client_that_is_slow_to_ask_is_cut_off(nginx: Nginx, body: bool) -> None:
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=30) as connection:
+        connection.sendall(head + (b"Content-Length: 100\r\n\r\n{" if body else b"X-Slow: "))
+        assert b" 200 " not in read_until_closed(connection)
+
+
+def test_a_header_that_trickles_in_does_not_hold_the_connection_longer(nginx: Nginx) -> None:
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        deadline = time.monotonic() + 30
+
+        def trickle() -> None:
+            while time.monotonic() < deadline:
+                connection.sendall(b"X")
+                time.sleep(0.05)
+
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            trickle()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_413_in_the_services_shape(nginx: Nginx, chunked: bool) -> None:
+    body = b"x" * (default("max_body_bytes") + 1)
+    answer = httpx.post(f"{nginx.url}/generate", content=iter([body]) if chunked else body)
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["title"] == "Content Too Large"
+
+
+def test_more_requests_than_the_rate_allows_are_429_with_a_time_to_wait(service: Server, tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path, f"127.0.0.1:{service.port}", **{"burst=40": "burst=2"})
+    try:
+        with httpx.Client(base_url=nginx.url) as client:
+            answers = [client.get("/healthz") for _ in range(40)]
+    finally:
+        nginx.stop()
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["status"] == 429
+
+
+def test_metrics_are_not_for_everybody(nginx: Nginx) -> None:
+    assert httpx.get(f"{nginx.url}/metrics").status_code == 404
+
+
+def test_a_client_cannot_claim_another_address(tmp_path: Path) -> None:
+    upstream = socket.create_server(("127.0.0.1", 0))
+    seen: list[bytes] = []
+
+    def answer_once() -> None:
+        connection, _ = upstream.accept()
+        with connection:
+            seen.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    writer = threading.Thread(target=answer_once)
+    writer.start()
+    nginx = Nginx(tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
+    try:
+        httpx.get(f"{nginx.url}/", headers={"X-Forwarded-For": "10.9.8.7"})
+    finally:
+        writer.join(30)
+        nginx.stop()
+        upstream.close()
+    assert b"X-Forwarded-For: 127.0.0.1\r\n" in seen[0]
+    assert b"10.9.8.7" not in seen[0]
+
+
+def test_what_a_person_wrote_is_not_logged(nginx: Nginx) -> None:
+    httpx.get(f"{nginx.url}/generate", params={"prefix": "secretwords", "num_chars": 1})
+    assert '"GET /generate"' in nginx.log("access")
+    assert "secretwords" not in nginx.log("access")
+
+
+def test_a_service_that_is_away_is_503_with_a_time_to_wait(tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path, "127.0.0.1:1")
+    try:
+        answer = httpx.get(f"{nginx.url}/readyz")
+    finally:
+        nginx.stop()
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["title"] == "Service Unavailable"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which makes the certificate, is not installed")
+def test_with_tls_a_plain_request_is_sent_to_the_encrypted_side_which_answers(service: Server, tmp_path: Path) -> None:
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    key, certificate = certificates / "privkey.pem", certificates / "fullchain.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    nginx = Nginx(tmp_path, f"127.0.0.1:{service.port}", edge="https")
+    try:
+        redirected = httpx.get(f"{nginx.url}/models?x=1", headers={"Host": "localhost"})
+        assert redirected.status_code == 308
+        assert redirected.headers["location"] == "https://localhost/models?x=1"
+        trust = ssl.create_default_context(cafile=str(certificate))
+        answer = httpx.get(f"https://localhost:{nginx.tls_port}/readyz", verify=trust)
+        assert answer.status_code == 200
+        assert "max-age" in answer.headers["strict-transport-security"]
+        assert httpx.get(f"{nginx.url}/healthz").status_code == 200  # what the container's own check asks
+    finally:
+        nginx.stop()

@@ -1,0 +1,202 @@
+"""The files that run the service elsewhere agree with the service, with each other and with their own format."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.metrics import Metrics
+from app.settings import PREFIX, Settings
+from tests.image.dockerfile import read
+
+ROOT = Path(__file__).parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OWN = ("nextchar-gpu", "nextchar-cpu")
+# The keys of the Compose specification that a service of ours may use.
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "deploy", "env_file", "environment", "healthcheck", "image",
+    "logging", "mem_limit", "networks", "pids_limit", "ports", "profiles", "read_only", "restart", "security_opt",
+    "stop_grace_period", "tmpfs", "volumes",
+}  # fmt: skip
+
+
+def settings_in_example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    return dict(re.fullmatch(r"#(NEXTCHAR_\w+)=(.*)", line).groups() for line in lines if line.startswith(f"#{PREFIX}"))  # type: ignore[union-attr]
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    assert settings_in_example().keys() == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_example_shows_each_settings_default_and_says_what_it_is_for(name: str) -> None:
+    default = Settings.model_fields[name].default
+    assert settings_in_example()[PREFIX + name.upper()] == ("" if default in (None, ()) else str(default))
+    prose = " ".join(line.removeprefix("#").strip() for line in (ROOT / ".env.example").read_text("utf-8").splitlines())
+    assert str(Settings.model_fields[name].description) in prose
+
+
+def test_the_example_can_be_used_with_every_line_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in settings_in_example().items():
+        if value:  # an empty one is the same as an absent one for those whose default is empty
+            monkeypatch.setenv(variable, value)
+    assert Settings() == Settings.model_construct(**{name: f.default for name, f in Settings.model_fields.items()})
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_only_keys_that_compose_knows(service: str) -> None:
+    assert SERVICES[service].keys() <= SERVICE_KEYS
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_image_floats(service: str) -> None:
+    tag = SERVICES[service]["image"].rsplit("/", 1)[-1].partition(":")[2]
+    assert re.match(r"v?\d+\.\d+\.\d+", tag), f"{service}: {tag} is not a whole version"
+    assert "latest" not in (ROOT / "docker-compose.yml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_held_down_limited_watched_and_restarted(service: str) -> None:
+    about = SERVICES[service]
+    assert about["read_only"] is True
+    assert about["cap_drop"] == ["ALL"]
+    assert about["security_opt"] == ["no-new-privileges:true"]
+    assert about["restart"] == "unless-stopped"
+    assert re.fullmatch(r"\d+[mg]", about["mem_limit"])
+    assert about["pids_limit"] > 0
+    assert about["healthcheck"]["test"][0] == "CMD"
+    assert "privileged" not in about
+    assert "user" not in about, "each image names its own user, which is not root"
+
+
+def test_one_command_starts_each_kind_of_host_and_the_rest_is_asked_for() -> None:
+    assert (ROOT / ".env").read_text("utf-8").splitlines()[-1] == "COMPOSE_PROFILES=gpu"
+    profiles = {name: about["profiles"] for name, about in SERVICES.items()}
+    assert profiles == {
+        "nextchar-gpu": ["gpu"],
+        "nextchar-cpu": ["cpu"],
+        "nginx": ["edge"],
+        "prometheus": ["observe"],
+        "grafana": ["observe"],
+    }
+
+
+def test_only_the_gpu_service_asks_for_a_card_which_would_stop_any_other_host() -> None:
+    [card] = SERVICES["nextchar-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert card == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert all("deploy" not in about for name, about in SERVICES.items() if name != "nextchar-gpu")
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_both_kinds_answer_under_one_name_with_one_volume(service: str) -> None:
+    assert SERVICES[service]["networks"]["default"]["aliases"] == ["nextchar"]
+    assert SERVICES[service]["volumes"] == ["models:/models"]
+    image = read().stages[-1].environment()
+    assert SERVICES[service]["environment"]["NEXTCHAR_MODELS_DIR"] == image["NEXTCHAR_MODELS_DIR"] == "/models"
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_the_service_is_built_from_arguments_that_the_dockerfile_has(service: str) -> None:
+    arguments = SERVICES[service]["build"]["args"]
+    assert arguments.keys() == read().arguments.keys()
+
+
+def test_the_gpu_service_is_built_on_the_dockerfiles_base_with_its_digest() -> None:
+    base = SERVICES["nextchar-gpu"]["build"]["args"]["BASE_IMAGE"]
+    [(name, digest)] = re.findall(r"^\$\{BASE_IMAGE:-(.+)@sha256:([0-9a-f]{64})\}$", base)
+    assert name == read().arguments["BASE_IMAGE"]
+    assert digest
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_a_container_sets_only_settings_that_exist_and_is_killed_after_it_has_drained(service: str) -> None:
+    about = SERVICES[service]
+    names = {name for name in about["environment"] if name.startswith(PREFIX)}
+    assert names <= {PREFIX + name.upper() for name in Settings.model_fields}
+    drain_s = Settings.model_fields["drain_s"].default
+    assert int(about["stop_grace_period"].removesuffix("s")) > drain_s + 1
+
+
+def test_every_variable_of_the_compose_file_is_explained() -> None:
+    variables = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text("utf-8")))
+    explained = (ROOT / ".env.example").read_text("utf-8")
+    assert not {name for name in variables if name not in explained}
+
+
+def test_what_the_compose_file_mounts_exists() -> None:
+    sources = [mount.split(":")[0] for about in SERVICES.values() for mount in about.get("volumes", [])]
+    files = [source for source in sources if source.startswith("./")]
+    assert files
+    for file in files:
+        assert (ROOT / file.replace("${EDGE", "http.conf").split("http.conf")[0]).exists(), file
+    assert {source for source in sources if re.fullmatch(r"\w+", source)} == set(COMPOSE["volumes"])
+
+
+def test_only_nginx_listens_beyond_this_host() -> None:
+    for name, about in SERVICES.items():
+        for port in about["ports"]:
+            assert (name == "nginx") != ("127.0.0.1:" in port), f"{name}: {port}"
+
+
+def metric_names() -> set[str]:
+    exposed = re.findall(r"^# TYPE (\S+) (\w+)$", Metrics().exposition().decode(), re.MULTILINE)
+    parts = {"histogram": ("_bucket", "_sum", "_count")}
+    return {name + part for name, kind in exposed for part in parts.get(kind, ("",))}
+
+
+@pytest.mark.parametrize("file", ["docs/grafana/nextchar.json", "deploy/prometheus/alerts.yml"])
+def test_dashboard_and_alerts_ask_for_metrics_that_exist(file: str) -> None:
+    asked = set(re.findall(r"\bnextchar_\w+", (ROOT / file).read_text("utf-8")))
+    assert asked
+    assert asked <= metric_names()
+
+
+def test_the_dashboard_finds_its_data_and_grafana_the_dashboard() -> None:
+    dashboard = json.loads((ROOT / "docs" / "grafana" / "nextchar.json").read_text("utf-8"))
+    grafana = ROOT / "deploy" / "grafana"
+    [source] = yaml.safe_load((grafana / "datasources" / "prometheus.yml").read_text("utf-8"))["datasources"]
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
+    [provider] = yaml.safe_load((grafana / "dashboards" / "nextchar.yml").read_text("utf-8"))["providers"]
+    assert f"./docs/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_prometheus_asks_the_service_by_its_name_in_the_compose_file() -> None:
+    [job] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["nextchar:8000"]}]
+
+
+def versions(lock: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(
+        r"^([\w-]+)==([^ ;\\]+)", (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8"), re.MULTILINE
+    ):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lock", "gone", "come"), [("cuda11", "mxnet", "mxnet-cu117"), ("cuda", "onnxruntime", "onnxruntime-gpu")]
+)
+def test_an_accelerator_replaces_one_package_and_adds_only_nvidias(lock: str, gone: str, come: str) -> None:
+    runtime, accelerated = versions("runtime"), versions(lock)
+    assert gone not in accelerated
+    assert come in accelerated
+    assert all(accelerated[name] == version for name, version in runtime.items() if name != gone)
+    assert all(name == come or name.startswith("nvidia-") for name in accelerated.keys() - runtime.keys())
+
+
+@pytest.mark.parametrize("lock", ["runtime", "dev", "cuda11", "cuda", "build"])
+def test_every_locked_package_has_hashes_and_no_lock_names_an_index(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8")
+    entries = re.split(r"^(?=[\w-]+==)", text, flags=re.MULTILINE)[1:]
+    assert entries
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text
+    assert "index" not in re.sub(r"[0-9a-f]{64}", "", text)
