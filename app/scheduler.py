@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from app.generation import (
     DeadlineExceeded,
@@ -46,6 +47,7 @@ from model.state_cache import StateCache
 from model.vocabulary import Vocabulary
 
 FLUSH_S = 0.020
+TICK_S = 0.008  # about how long an engine call may take: the longer, the less two threads fight over Python's lock
 SCORE_CHARS = 64  # scored between two ticks
 MAX_FAILURES = 3  # in a row, until the model counts as not ready
 PROBE_S = 1.0  # how often a model that failed is tried again
@@ -257,7 +259,8 @@ class Scheduler:
             self._tick_begun = None
 
     def _new_decoder(self) -> BatchDecoder:
-        return BatchDecoder(self._engine, {"flush_at": np.float64, "deadline": np.float64, "begun": np.bool_})
+        extra: dict[str, npt.DTypeLike] = {"flush_at": np.float64, "deadline": np.float64, "begun": np.bool_}
+        return BatchDecoder(self._engine, extra, TICK_S)
 
     def _active(self) -> list[AnyJob]:
         parts = [row.owner for row in self._decoder.rows] + [part for _, part in self._followers]

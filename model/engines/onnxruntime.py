@@ -1,7 +1,7 @@
 """The ONNX Runtime engine: the graphs of `onnx_graph`, run on the CPU or through the CUDA provider.
 
 What was measured and kept is in docs/benchmarks.md: all cores with threads that spin are fastest for a caller that has
-the machine to itself; a server decodes on one thread, because its event loop needs the other core.
+the machine to itself; a server lets none of them spin, because its event loop needs a core in between.
 """
 
 from __future__ import annotations
