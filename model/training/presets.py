@@ -46,7 +46,8 @@ def best(num_chars: int, time_budget_s: float | None) -> dict[str, Any]:
         "cell": "lstm", "num_layers": 1, "hidden_dim": 256 if small else max(affordable, default=SIZES[0]),
         "initialisation": "scaled", "num_steps": 32, "batch_size": 16 if small else 32,
         "sampling": "consecutive", "epochs": 100_000, "time_budget_s": budget, "loss_reduction": "mean",
-        "optimizer": "adam", "learning_rate": 4e-3, "schedule": "linear", "hold": 0.6 if small else 0.5, "final_rate": 0.02,
+        "optimizer": "adam", "learning_rate": 4e-3, "schedule": "linear",
+        "hold": 0.6 if small else 0.5, "final_rate": 0.02,
         "clipping_theta": 1.0, "dropout_output": 0.5 if small else 0.3, "averaging": 0.995, "state_reset": 0.01,
         "validation_fraction": 0.1, "patience": 15 if small else None, "pred_len": 100, "pred_period": 10,
     }  # fmt: skip
