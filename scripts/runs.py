@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Holds the models' folders.
             _figure(record.get("seconds"), ".0f"), _figure(record.get("train_perplexity"), ".3f"),
             _figure(record.get("validation_perplexity"), ".3f"), _figure(record.get("memorised"), ".0%"),
         )  # fmt: skip
-    Console().print(table if table.row_count else f"no models under {folder}")
+    Console(width=None if sys.stdout.isatty() else 140).print(table if table.row_count else f"no models under {folder}")
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -134,7 +134,9 @@ def test_initial_parameters_depend_on_the_seed_alone_and_have_the_methods_spread
     first, again, other = (cells.initial_parameters(config, np.random.default_rng(s), method) for s in (0, 0, 1))
     assert all((first[name] == again[name]).all() for name in first)
     assert (first["W_hi"] != other["W_hi"]).any()
-    spread = 0.01 if method == "normal" else 64**-0.5 / 3**0.5  # standard deviation of U(−a, a) is a/√3
-    assert first["W_xi"].std() == pytest.approx(spread, rel=0.03)
+    uniform = 64**-0.5 / 3**0.5  # standard deviation of U(−a, a) is a/√3
+    spreads = {"normal": (0.01, 0.01), "uniform": (uniform, uniform), "scaled": (0.5, uniform)}
+    for name, spread in zip(("W_xi", "W_hi"), spreads[method], strict=True):
+        assert first[name].std() == pytest.approx(spread, rel=0.03)
     assert (first["b_f"] == (0 if method == "normal" else 1)).all()
     assert (first["b_i"] == 0).all()
