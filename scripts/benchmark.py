@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.benchmarks import decoding, serving
+from scripts.benchmarks import decoding, serving, training
 from scripts.benchmarks.measuring import json_line, table
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -64,6 +64,8 @@ def http(
         typer.echo(f"nextchar serves {found['ratio']} times as many characters\n")
     typer.echo(json_line(**found))
 
+
+app.command()(training.train)
 
 if __name__ == "__main__":
     app()

@@ -1,4 +1,4 @@
-"""Training speed in four configurations: `python scripts/benchmark_train.py --peers` also runs PyTorch's.
+"""Training speed in four configurations: `python scripts/benchmark.py train --peers` also runs PyTorch's.
 
 Every row computes the same step: forward, backward, clipping, update. The peers need PyTorch, which the project does
 not install: name a Python that has it with --torch-python, or run this under one that has both.
@@ -78,7 +78,7 @@ print(json.dumps({"seconds": best, "version": torch.__version__, "threads": torc
 """
 
 
-def main(
+def train(
     peers: Annotated[bool, typer.Option(help="Also PyTorch, with one-hot rows and with an embedding.")] = False,
     torch_python: Annotated[str, typer.Option(help="A Python that has PyTorch.")] = sys.executable,
     reference: Annotated[bool, typer.Option(help="Also the reference backend on MXNet.")] = True,
@@ -159,7 +159,3 @@ def _print(rows: list[dict[str, Any]]) -> None:
             *(f"{chars / v:,.0f} ({v / row['nextchar_s']:.2f}×)" for v in others),
         )  # fmt: skip
     Console().print(table)
-
-
-if __name__ == "__main__":
-    typer.run(main)
