@@ -1,6 +1,8 @@
 """What is asked of the scheduler, what it answers, and the handle on an answer that is still being made.
 
 Indices, not text, go in: the prefix was read and normalised before. Knows nothing of HTTP or of threads.
+
+One vocabulary for the event loop and the decode thread, kept in one place although it is long.
 """
 
 # ruff: noqa: N818 - these errors are named as asyncio and queue name theirs: QueueFull

@@ -12,6 +12,8 @@ next row's `forced` begins with it. That costs one step and makes logits no part
 
 Python's work per tick does not grow with the rows that neither begin, end nor are collected (rows that want
 log-probabilities are collected every tick).
+
+Longer than a page because the decoder is one state machine over one table of rows.
 """
 
 from __future__ import annotations
