@@ -48,7 +48,7 @@ def zero_state(config: ModelConfig, N: int, dtype: Any = np.float32) -> State:
     return tuple(np.zeros((N, config.hidden_dim), dtype) for _ in config.state_names)
 
 
-def create(name: str, device: str, config: ModelConfig) -> Backend:
+def create(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
     """The backend called `name`; "auto" takes MXNet's on a GPU that works, else NumPy's."""
     # Imported here: both import this module for what they are asked to be.
     if name == "numpy" and device == "gpu":
@@ -56,7 +56,14 @@ def create(name: str, device: str, config: ModelConfig) -> Backend:
     if name == "mxnet" or (name == "auto" and context(device).device_type == "gpu"):
         from model.training.reference import Reference
 
+        if precision == "bfloat16":
+            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
         return Reference(config, context(device))
+    from model.training.bptt import bfloat16
     from model.training.bptt.backend import NumpyBackend
 
-    return NumpyBackend(config)
+    if precision == "bfloat16" and not bfloat16.available():
+        raise OptionError("precision", "this processor does not multiply bfloat16 (AVX512_BF16); choose auto or float32")
+    if precision == "auto":
+        precision = "bfloat16" if bfloat16.available() else "float32"
+    return NumpyBackend(config, precision=precision)

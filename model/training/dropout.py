@@ -7,10 +7,13 @@ Probabilities are rounded to 1/256: a byte of randomness decides, which costs a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from model.config import GATES
+from model.training.compiled import compiled
 from model.training.options import TrainingOptions
 
 Mask = npt.NDArray[np.float32]
@@ -23,6 +26,7 @@ class Masks:
     input: Mask | None = None  # (T, N), a factor for each character's row
     layers: tuple[Mask | None, ...] = ()  # (T, N, H) each, on the output of every layer but the top one
     output: Mask | None = None  # (T, N, H), on the top layer's output
+    recurrent: tuple[Mask, ...] = ()  # (H, G·H) each, on a layer's recurrent weights, gates in the order of GATES
 
 
 NO_MASKS = Masks()
@@ -31,10 +35,12 @@ NO_MASKS = Masks()
 def draw(rng: np.random.Generator, options: TrainingOptions, N: int, T: int) -> Masks:
     """Masks for one batch. Draws nothing from `rng` where nothing is hidden."""
     H = options.hidden_dim
+    weights = (H, len(GATES[options.cell]) * H)
     return Masks(
         _draw(rng, options.dropout_input, (T, N)),
         tuple(_draw(rng, options.dropout_layers, (T, N, H)) for _ in range(options.num_layers - 1)),
         _draw(rng, options.dropout_output, (T, N, H)),
+        tuple(m for _ in range(options.num_layers) if (m := _draw(rng, options.dropout_recurrent, weights)) is not None),
     )
 
 
@@ -42,6 +48,13 @@ def _draw(rng: np.random.Generator, share: float, shape: tuple[int, ...]) -> Mas
     kept = round((1 - share) * 256)  # of 256
     if kept == 256:
         return None
-    values = np.zeros(256, np.float32)
-    values[:kept] = 256 / kept
-    return values[np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8)].reshape(shape)
+    size = int(np.prod(shape))
+    mask = np.empty(size, np.float32)
+    _keep(rng.bit_generator.random_raw(-(-size // 8)).view(np.uint8), kept, np.float32(256 / kept), mask)
+    return mask.reshape(shape)
+
+
+@compiled
+def _keep(drawn: Any, kept: int, scale: Any, mask: Any) -> None:
+    for i in range(len(mask)):
+        mask[i] = scale if drawn[i] < kept else np.float32(0)

@@ -28,6 +28,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "dropout_input": (0.0, 0.9),
     "dropout_layers": (0.0, 0.9),
     "dropout_output": (0.0, 0.9),
+    "dropout_recurrent": (0.0, 0.9),
     "time_budget_s": (0.1, 1e8),
     "validation_fraction": (0.0, 0.5),
     "eval_every": (1, 1_000_000),
@@ -47,6 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "linear", "cosine"),
     "device": DEVICES,
     "backend": ("auto", "mxnet", "numpy"),
+    "precision": ("auto", "float32", "bfloat16"),
 }
 
 
@@ -78,6 +80,7 @@ class TrainingOptions:
     dropout_input: float = 0.0  # share of characters hidden from the bottom layer
     dropout_layers: float = 0.0  # share of units hidden between layers
     dropout_output: float = 0.0  # share of units hidden from the output layer
+    dropout_recurrent: float = 0.0  # share of recurrent weights hidden (Merity, Keskar and Socher, 2018)
     validation_fraction: float = 0.0  # the end of the text that is kept out of training
     eval_every: int = 1  # epochs between validations
     patience: int | None = None  # validations without a new best after which training ends
@@ -88,6 +91,7 @@ class TrainingOptions:
     seed: int = 0
     device: str = "auto"
     backend: str = "auto"
+    precision: str = "float32"  # of the factors in matrix products; auto: bfloat16 where the processor has it
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

@@ -85,8 +85,14 @@ class Reference:
                     _masked(new[-per_layer], masks.layers[layer - 1] if masks.layers else None, t, self._array)
                 )
             own = {name: self._parameters[config.prefix(layer) + name] for name in self._layer_names()}
+            if masks.recurrent:
+                own |= self._hidden_weights(own, masks.recurrent[layer])
             new += cells.CELLS[config.cell](x, tuple(state[layer * per_layer : (layer + 1) * per_layer]), own)
         return new[-per_layer], new
+
+    def _hidden_weights(self, own: dict[str, NDArray], mask: Mask) -> dict[str, NDArray]:
+        parts = np.split(mask, len(self.config.gates), axis=1)
+        return {f"W_h{g}": own[f"W_h{g}"] * self._array(part) for g, part in zip(self.config.gates, parts, strict=True)}
 
     def _layer_names(self) -> list[str]:
         return [name for g in self.config.gates for name in (f"W_x{g}", f"W_h{g}", f"b_{g}")]

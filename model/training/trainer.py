@@ -74,7 +74,7 @@ class Trainer:
         )
         for prefix in options.prefixes:
             corpus.vocabulary.encode(corpus.rules.apply(prefix))  # an unknown character is told now, not after an hour
-        self.backend = backend or create(options.backend, options.device, self.config)
+        self.backend = backend or create(options.backend, options.device, self.config, options.precision)
         self.backend.load(cells.initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
         weights = self.backend.weights
         self.optimizer = OPTIMIZERS[options.optimizer](weights, self.backend.num_decayed)

@@ -12,115 +12,152 @@ import numpy.typing as npt
 from model.config import ModelConfig
 from model.training.backend import Batch, State, Vector
 from model.training.bptt import rows, softmax
+from model.training.bptt.bfloat16 import PAIR
 from model.training.bptt.layers import LAYERS, Layer
+from model.training.bptt.products import Products
 from model.training.bptt.team import Team
 from model.training.dropout import NO_MASKS, Masks
 
 Array = npt.NDArray[np.floating[Any]]
 
 
+class Room:
+    """What one shape of batch is computed in."""
+
+    def __init__(self, layers: list[Layer], Y: Array, losses: Array) -> None:
+        self.layers = layers
+        self.shown = [layer.masked for layer in layers]  # outputs as the layer above sees them, (T·N, H)
+        self.W_h = [layer.masked for layer in layers]  # recurrent weights as the batch uses them
+        self.Y, self.losses = Y, losses  # (T·N, V), (T·N,)
+
+    def end(self) -> State:
+        """The state behind the batch."""
+        return tuple(array for layer in self.layers for array in layer.end())
+
+
 class NumpyBackend:
     name = "numpy"
 
-    def __init__(self, config: ModelConfig, dtype: str = "float32", threads: int | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, dtype: str = "float32", threads: int | None = None, precision: str = "float32"
+    ) -> None:
         self.config = config
         self._team = Team(threads)
+        self._exact = Products(self._team, dtype)
+        self._fast = self._exact
+        if precision == "bfloat16":
+            self.name, self._fast = "numpy-bfloat16", Products(self._team, PAIR)
         self._shapes = _fused_shapes(config)
         self.num_decayed = sum(int(np.prod(s)) for s in self._shapes.values() if len(s) == 2)
         self.weights: Vector = np.zeros(sum(int(np.prod(s)) for s in self._shapes.values()), dtype)
         self.gradient: Vector = np.zeros_like(self.weights)
         self._weights, self._gradients = self._views(self.weights), self._views(self.gradient)
-        self._buffers: dict[tuple[int, int], tuple[list[Layer], Array, Array]] = {}
+        self._rooms: dict[tuple[int, int, Products], Room] = {}
 
     def gradients(self, data: Batch, labels: Batch, state: State, masks: Masks = NO_MASKS) -> tuple[float, State]:
-        layers, Y, losses = self._forward(data, state, masks)
-        self._loss(Y, labels, losses)
-        self._backward(data, layers, Y, masks)
-        return float(losses.sum(dtype=np.float64)), tuple(array for layer in layers for array in layer.end())
+        room = self._forward(data, state, masks, self._fast)
+        self._loss(room, labels)
+        self._backward(room, data, masks)
+        return float(room.losses.sum(dtype=np.float64)), room.end()
 
     def losses(self, data: Batch, labels: Batch, state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
-        layers, Y, losses = self._forward(data, state, NO_MASKS)
-        self._loss(Y, labels, losses)
+        room = self._forward(data, state, NO_MASKS, self._exact)
+        self._loss(room, labels)
         N, T = data.shape
-        return losses.reshape(T, N).T.copy(), tuple(array for layer in layers for array in layer.end())
+        return room.losses.reshape(T, N).T.copy(), room.end()
 
     def step(self, ids: npt.NDArray[np.int32], state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
-        layers, Y, _ = self._forward(ids[:, None], state, NO_MASKS)
-        return Y.copy(), tuple(array for layer in layers for array in layer.end())
+        room = self._forward(ids[:, None], state, NO_MASKS, self._exact)
+        return room.Y.copy(), room.end()
 
-    def _forward(self, data: Batch, state: State, masks: Masks) -> tuple[list[Layer], Array, Array]:
-        """Layers with their outputs, logits Y (T·N, V), and room for T·N losses."""
-        N, T = data.shape
-        layers, Y, losses = self._room(N, T)
-        w, team, per_layer = self._weights, self._team, layers[0].num_states
+    def _forward(self, data: Batch, state: State, masks: Masks, products: Products) -> Room:
+        """Outputs of all layers and the logits."""
+        room = self._room(*data.shape, products)
+        w, team, layers = self._weights, self._team, room.layers
+        per_layer = layers[0].num_states
         indices = np.ascontiguousarray(data.T.reshape(-1))
-        scale = self._input_scale(masks, N * T)
+        scale = self._input_scale(masks, len(indices))
         for i, layer in enumerate(layers):
             layer.begin(state[i * per_layer : (i + 1) * per_layer])
-            W_x, W_h, b = (w[f"{kind}{i}"] for kind in ("W_x", "W_h", "b"))
-            G = _flat(layer.G)
+            G, b = _flat(layer.G), w[f"b{i}"]
             if i == 0:
-                team.share(N * T, partial(rows.gather, W_x, b, indices, scale, G))
+                team.share(len(G), partial(rows.gather, w["W_x0"], b, indices, scale, G))
             else:
-                X = self._shown(layers[i - 1], masks, i - 1)
-                team.dot(X, W_x, G)
-                G += b
-            layer.forward(W_h, team)
-        team.dot(self._shown(layers[-1], masks, len(layers) - 1), w["W_hy"], Y)
-        team.share(N * T, lambda lo, hi: np.add(Y[lo:hi], w["b_y"], out=Y[lo:hi]))
-        return layers, Y, losses
+                products.dot(room.shown[i - 1], w[f"W_x{i}"], G)
+                self._add_to_rows(G, b)
+            room.W_h[i] = w[f"W_h{i}"] if not masks.recurrent else w[f"W_h{i}"] * masks.recurrent[i]
+            layer.forward(room.W_h[i])
+            room.shown[i] = self._shown(layer, self._mask(masks, i))
+        products.dot(room.shown[-1], w["W_hy"], room.Y)
+        self._add_to_rows(room.Y, w["b_y"])
+        return room
 
-    def _loss(self, Y: Array, labels: Batch, losses: Array) -> None:
-        wanted = np.ascontiguousarray(labels.T.reshape(-1))
-        self._team.share(len(Y), lambda lo, hi: softmax.loss_and_gradient(Y, wanted, losses, lo, hi))
+    def _loss(self, room: Room, labels: Batch) -> None:
+        """Losses, and the logits become their gradient."""
+        wanted, Y = np.ascontiguousarray(labels.T.reshape(-1)), room.Y
+        self._team.share(len(Y), lambda lo, hi: softmax.loss_and_gradient(Y, wanted, room.losses, lo, hi))
 
-    def _backward(self, data: Batch, layers: list[Layer], dY: Array, masks: Masks) -> None:
-        N, T = data.shape
-        w, d, team = self._weights, self._gradients, self._team
-        top = layers[-1]
-        team.dot(self._shown(top, masks, len(layers) - 1).T, dY, d["W_hy"])
+    def _backward(self, room: Room, data: Batch, masks: Masks) -> None:
+        w, d, products, layers, dY = self._weights, self._gradients, self._fast, room.layers, room.Y
+        products.dot(room.shown[-1].T, dY, d["W_hy"])
         self._add_rows(d["b_y"], dY)
-        team.dot(dY, w["W_hy"].T, _flat(top.dH))
+        products.dot(dY, w["W_hy"].T, _flat(layers[-1].dH))
         for i in range(len(layers) - 1, -1, -1):
-            layer, mask = layers[i], self._mask(masks, i)
-            if mask is not None:
-                layer.dH *= mask
-            layer.backward(w[f"W_h{i}"], d[f"W_h{i}"], team)
-            dG, dW_x = _flat(layer.G), d[f"W_x{i}"]
+            layer = layers[i]
+            self._multiply(_flat(layer.dH), self._mask(masks, i), _flat(layer.dH))
+            layer.backward(room.W_h[i], d[f"W_h{i}"])
+            if masks.recurrent:
+                d[f"W_h{i}"] *= masks.recurrent[i]
+            dG = _flat(layer.G)
             self._add_rows(d[f"b{i}"], dG)
             if i > 0:
-                team.dot(self._shown(layers[i - 1], masks, i - 1).T, dG, dW_x)
-                team.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
+                below = room.shown[i - 1].reshape(layers[i - 1].dH.shape)
+                products.correlate(below, layer.G, layer.pG, d[f"W_x{i}"])
+                products.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
+        dW_x, indices = d["W_x0"], np.ascontiguousarray(data.T.reshape(-1))
         dW_x[:] = 0
-        indices, scale = np.ascontiguousarray(data.T.reshape(-1)), self._input_scale(masks, N * T)
-        team.share(dG.shape[1], lambda lo, hi: rows.scatter(dW_x, indices, scale, dG, lo, hi), grain=64)
+        scale = self._input_scale(masks, len(indices))
+        self._team.share(dG.shape[1], lambda lo, hi: rows.scatter(dW_x, indices, scale, dG, lo, hi), grain=64)
 
     def _add_rows(self, db: Array, dG: Array) -> None:
         db[:] = 0
         self._team.share(len(db), lambda lo, hi: rows.add_rows(db, dG, lo, hi), grain=64)
 
-    def _shown(self, layer: Layer, masks: Masks, i: int) -> Array:
-        """What the layer above sees of layer i, (T·N, H)."""
-        mask = self._mask(masks, i)
-        return _flat(layer.H[1:] if mask is None else layer.H[1:] * mask)
+    def _add_to_rows(self, G: Array, b: Array) -> None:
+        self._team.share(len(G), lambda lo, hi: np.add(G[lo:hi], b, out=G[lo:hi]))
 
-    def _mask(self, masks: Masks, i: int) -> Any:
-        if i == self.config.num_layers - 1:
-            return masks.output
-        return masks.layers[i] if masks.layers else None
+    def _multiply(self, A: Array, mask: Array | None, out: Array) -> None:
+        """out = A ⊙ mask, all (T·N, H)."""
+        if mask is not None:
+            self._team.share(len(A), lambda lo, hi: np.multiply(A[lo:hi], mask[lo:hi], out=out[lo:hi]))
+
+    def _shown(self, layer: Layer, mask: Array | None) -> Array:
+        """What the layer above sees of a layer, (T·N, H)."""
+        outputs = _flat(layer.H[1:])
+        if mask is None:
+            return outputs
+        shown = _flat(layer.masked)
+        self._multiply(outputs, mask, shown)
+        return shown
+
+    def _mask(self, masks: Masks, i: int) -> Array | None:
+        """(T·N, H)"""
+        mask = masks.output if i == self.config.num_layers - 1 else masks.layers[i] if masks.layers else None
+        return None if mask is None else _flat(mask)
 
     def _input_scale(self, masks: Masks, size: int) -> Array:
         if masks.input is None:
             return np.ones(size, self.weights.dtype)
         return masks.input.reshape(-1).astype(self.weights.dtype)
 
-    def _room(self, N: int, T: int) -> tuple[list[Layer], Array, Array]:
+    def _room(self, N: int, T: int, products: Products) -> Room:
         """Buffers for batches of (N, T), made once."""
-        if (N, T) not in self._buffers:
+        if (N, T, products) not in self._rooms:
             config, dtype = self.config, self.weights.dtype
-            layers = [LAYERS[config.cell](N, T, config.hidden_dim, dtype) for _ in range(config.num_layers)]
-            self._buffers[N, T] = layers, np.zeros((N * T, config.vocab_size), dtype), np.zeros(N * T, dtype)
-        return self._buffers[N, T]
+            layers = [LAYERS[config.cell](N, T, config.hidden_dim, dtype, products) for _ in range(config.num_layers)]
+            Y, losses = np.zeros((N * T, config.vocab_size), dtype), np.zeros(N * T, dtype)
+            self._rooms[N, T, products] = Room(layers, Y, losses)
+        return self._rooms[N, T, products]
 
     def load(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
         for name, view in self._book_views(self.weights).items():

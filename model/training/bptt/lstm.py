@@ -2,7 +2,7 @@
 
 G (T, N, 4H), gates in the order i f o c, holds X W_x + b on the way in and the gates' values after `forward`;
 `backward` leaves the gradient with respect to that first sum. H and C (T + 1, N, H) are the states, [0] those before.
-dH (T, N, H) is the gradient from above and is used up.
+dH (T, N, H) is the gradient from above and is used up. rH, rG and pG are H and G as the products read them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from model.training.bptt.activations import sigmoid, tanh
-from model.training.bptt.tile import add_product
+from model.training.bptt.tile import add_product, put_packed, put_words
 from model.training.compiled import compiled
 
 
 @compiled
-def forward(G: Any, H: Any, C: Any, P: Any, lo: int, hi: int) -> None:
+def forward(G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
     """P = pack(W_h), W_h of shape (H, 4H)."""
-    T, N, D = H.shape[0] - 1, H.shape[1], H.shape[2]
-    g, h = G.reshape(-1), H.reshape(-1)
+    T, N, D, wide = H.shape[0] - 1, H.shape[1], H.shape[2], rH.shape[2]
+    g, h = G.reshape(-1), rH.reshape(-1)
     for t in range(T):
-        add_product(h, (t * N + lo) * D, D, P, g, (t * N + lo) * 4 * D, 4 * D, hi - lo, 4 * D)
+        for n in range(lo, hi):
+            put_words(H[t, n], rH[t, n])
+        add_product(h, (t * N + lo) * wide, wide, 1, P, g, (t * N + lo) * 4 * D, 4 * D, hi - lo, 4 * D)
         for n in range(lo, hi):
             row, before, after, out = G[t, n], C[t, n], C[t + 1, n], H[t + 1, n]
             i, f, o, c = row[:D], row[D : 2 * D], row[2 * D : 3 * D], row[3 * D :]
@@ -35,15 +37,16 @@ def forward(G: Any, H: Any, C: Any, P: Any, lo: int, hi: int) -> None:
 
 
 @compiled
-def backward(G: Any, C: Any, dH: Any, Q: Any, lo: int, hi: int) -> None:
+def backward(G: Any, C: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
     """Q = pack(W_hᵀ), W_hᵀ of shape (4H, H)."""
     T, N, D = dH.shape
-    g, d = G.reshape(-1), dH.reshape(-1)
+    wide, half = rG.shape[2], (N + 1) // 2
+    g, d = rG.reshape(-1), dH.reshape(-1)
     one = G.dtype.type(1)
     dC = np.zeros((hi - lo, D), G.dtype)
     for t in range(T - 1, -1, -1):
         if t < T - 1:
-            add_product(g, ((t + 1) * N + lo) * 4 * D, 4 * D, Q, d, (t * N + lo) * D, D, hi - lo, D)
+            add_product(g, ((t + 1) * N + lo) * wide, wide, 1, Q, d, (t * N + lo) * D, D, hi - lo, D)
         for n in range(lo, hi):
             row, before, after = G[t, n], C[t, n], C[t + 1, n]
             i, f, o, c = row[:D], row[D : 2 * D], row[2 * D : 3 * D], row[3 * D :]
@@ -57,3 +60,6 @@ def backward(G: Any, C: Any, dH: Any, Q: Any, lo: int, hi: int) -> None:
                 kept = i[j]
                 i[j] = inner * c[j] * kept * (one - kept)
                 c[j] = inner * kept * (one - c[j] * c[j])
+            put_words(G[t, n], rG[t, n])
+        for n in range(lo, hi, 2):
+            put_packed(G[t], n, hi, 0, G.shape[2], pG, t * half + n // 2, T * half)

@@ -2,6 +2,7 @@
 
 G (T, N, H) holds X W_xh + b_h on the way in; backwards it ends as the gradient with respect to just that sum.
 H (T + 1, N, H) are the outputs, H[0] the state before. dH (T, N, H) is the gradient from above and is used up.
+rH, rG and pG are H and G as the products read them.
 """
 
 from __future__ import annotations
@@ -9,31 +10,40 @@ from __future__ import annotations
 from typing import Any
 
 from model.training.bptt.activations import tanh
-from model.training.bptt.tile import add_product
+from model.training.bptt.tile import add_product, put_packed, put_words
 from model.training.compiled import compiled
 
 
 @compiled
-def forward(G: Any, H: Any, P: Any, lo: int, hi: int) -> None:
+def forward(G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
     """P = pack(W_hh)."""
     T, N, D = G.shape
-    g, h = G.reshape(-1), H.reshape(-1)
+    wide = rH.shape[2]
+    g, h = G.reshape(-1), rH.reshape(-1)
     for t in range(T):
-        at, to = (t * N + lo) * D, ((t + 1) * N + lo) * D
-        add_product(h, at, D, P, g, at, D, hi - lo, D)
-        for i in range((hi - lo) * D):
-            h[to + i] = tanh(g[at + i])
+        for n in range(lo, hi):
+            put_words(H[t, n], rH[t, n])
+        add_product(h, (t * N + lo) * wide, wide, 1, P, g, (t * N + lo) * D, D, hi - lo, D)
+        for n in range(lo, hi):
+            row, out = G[t, n], H[t + 1, n]
+            for j in range(D):
+                out[j] = tanh(row[j])
 
 
 @compiled
-def backward(G: Any, H: Any, dH: Any, Q: Any, lo: int, hi: int) -> None:
+def backward(G: Any, H: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
     """Q = pack(W_hhᵀ)."""
     T, N, D = G.shape
-    g, h, d = G.reshape(-1), H.reshape(-1), dH.reshape(-1)
+    wide, half = rG.shape[2], (N + 1) // 2
+    g, d = rG.reshape(-1), dH.reshape(-1)
     one = G.dtype.type(1)
     for t in range(T - 1, -1, -1):
-        at, to = (t * N + lo) * D, ((t + 1) * N + lo) * D
         if t < T - 1:
-            add_product(g, to, D, Q, d, at, D, hi - lo, D)
-        for i in range((hi - lo) * D):
-            g[at + i] = d[at + i] * (one - h[to + i] * h[to + i])
+            add_product(g, ((t + 1) * N + lo) * wide, wide, 1, Q, d, (t * N + lo) * D, D, hi - lo, D)
+        for n in range(lo, hi):
+            row, back, out = G[t, n], dH[t, n], H[t + 1, n]
+            for j in range(D):
+                row[j] = back[j] * (one - out[j] * out[j])
+            put_words(row, rG[t, n])
+        for n in range(lo, hi, 2):
+            put_packed(G[t], n, hi, 0, G.shape[2], pG, t * half + n // 2, T * half)

@@ -1,12 +1,12 @@
-"""The small matrix product inside a recurrence, at the speed of the processor's multiply-adds.
+"""The block of a matrix product that is kept in registers, at the speed of the processor's multiply-adds.
 
-A recurrent step multiplies a few rows by the same matrix T times over. A BLAS library packs that matrix anew at each
-call, which for so few rows costs as much as the product itself. Here it is packed once per batch, into tiles of
-`width` columns, and a block of 4 rows × one tile is accumulated in registers. Neither NumPy nor Numba's own loops can
-say "in registers", so the block is written in LLVM's vocabulary; the processor decides only how wide a vector is.
+A matrix is packed into tiles of a few vectors' width, and a block of 4 rows × one tile is accumulated in registers,
+k by k in order. Neither NumPy nor Numba's own loops can say "in registers", so the block is written in LLVM's
+vocabulary; the processor decides only how wide a vector is. The left factor is read where it lies, by two strides.
 
-Measured on one core of an AVX-512 machine, 32 × 256 by 256 × 1024 in float32: 113 GFLOP/s, OpenBLAS 71.
-Knows nothing of networks.
+Factors are floats, or pairs of bfloat16 (`PAIR`), which are multiplied and summed in float32. K counts words of
+either: floats, or pairs. Measured on one core of an AVX-512 machine, 32 × 256 by 256 × 1024 in float32: 113 GFLOP/s,
+OpenBLAS 71; in bfloat16 223. Knows nothing of networks.
 """
 
 from __future__ import annotations
@@ -18,72 +18,237 @@ import numpy.typing as npt
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 
-from model.training.compiled import compiled, intrinsic
+from model.training.bptt.bfloat16 import PAIR, pair
+from model.training.compiled import compiled, compiled_form_of, intrinsic
 
-Array = npt.NDArray[np.floating[Any]]
+Array = npt.NDArray[Any]
 
 _WIDE = bool(dict(binding.get_host_cpu_features()).get("avx512f"))
 VECTOR_BYTES = 64 if _WIDE else 32
-VECTORS = 4 if _WIDE else 2  # per row of a block: 4 rows × VECTORS accumulators and what they need fit the registers
+LANES = VECTOR_BYTES // 4  # of a vector of float32 or of pairs
+VECTORS = 4 if _WIDE else 2  # of a wide tile: 4 rows × VECTORS accumulators and what they need fit the registers
+ROWS = 4
+DEPTH = 128  # rows of a wide tile that are used for all rows of the left factor while they are in the nearest cache
 
 
-def pack(W: Array, packed: Array | None = None) -> Array:
-    """(K, M) ↦ (tiles, K, width), the last tile filled up with zeros."""
-    K, M = W.shape
-    width = VECTORS * VECTOR_BYTES // W.itemsize
-    tiles = -(-M // width)
-    if packed is None:
-        packed = np.zeros((tiles, K, width), W.dtype)
-    full = M // width
-    packed[:full] = W[:, : full * width].reshape(K, full, width).transpose(1, 0, 2)
-    if full < tiles:
-        packed[full, :, : M - full * width] = W[:, full * width :]
+def words(K: int, operand: Any) -> int:
+    """How many words of `operand` a row of K numbers takes."""
+    return -(-K // 2) if operand == PAIR else K
+
+
+@compiled
+def padded(M: int, lanes: int) -> int:
+    """Columns of all tiles of M columns together."""
+    wide = lanes * VECTORS
+    left = M % wide
+    return M - left + (wide if 2 * left > wide else (left + lanes - 1) // lanes * lanes)
+
+
+def room_for(K: int, M: int, operand: Any) -> Array:
+    """Room for a packed matrix of K words by M columns."""
+    return np.zeros(K * padded(M, VECTOR_BYTES // np.dtype(operand).itemsize), operand)
+
+
+def pack(W: Array, operand: Any = None) -> Array:
+    """A (K, M) matrix as `add_product` reads it; its own type unless another operand is named."""
+    operand = W.dtype if operand is None else operand
+    K, M = words(W.shape[0], operand), W.shape[1]
+    packed = room_for(K, M, operand)
+    pack_columns(W, packed, 0, W.shape[0], 0, M, K, 0)
     return packed
 
 
 @compiled
-def add_product(A: Any, a: int, lda: int, P: Any, C: Any, c: int, ldc: int, N: int, M: int) -> None:
+def tile_width(left: int, lanes: int) -> int:
+    """Columns of the next tile when `left` are left: as wide as can be, but not half empty."""
+    return lanes * VECTORS if 2 * left > lanes * VECTORS else lanes
+
+
+def put_words(source: Any, target: Any) -> None:
+    """Writes a row of numbers as words of the target's type; nothing is done where they are the same memory."""
+    raise NotImplementedError
+
+
+@compiled_form_of(put_words)
+def _put_words(source: Any, target: Any) -> Any:
+    if target.dtype == source.dtype:
+        return lambda source, target: None
+
+    def put(source: Any, target: Any) -> None:
+        whole = len(source) // 2
+        for k in range(whole):
+            target[k] = pair(source[2 * k], source[2 * k + 1])
+        if len(source) % 2:
+            target[whole] = pair(source[2 * whole], np.float32(0))
+
+    return put
+
+
+def copy_words(source: Any, target: Any) -> None:
+    """Writes a row of numbers as words of the target's type, into other memory."""
+    raise NotImplementedError
+
+
+@compiled_form_of(copy_words)
+def _copy_words(source: Any, target: Any) -> Any:
+    if target.dtype != source.dtype:
+        return lambda source, target: put_words(source, target)
+
+    def copy(source: Any, target: Any) -> None:
+        for j in range(len(source)):
+            target[j] = source[j]
+
+    return copy
+
+
+def _pack_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+    """Word k of columns first … first + count − 1 of the rows start … stop − 1 of W, to P[at:]."""
+    raise NotImplementedError
+
+
+@compiled_form_of(_pack_row)
+def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> Any:
+    if W.dtype == P.dtype:
+
+        def copy(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+            row, out = W[start + k, first : first + count], P[at : at + count]
+            for j in range(count):
+                out[j] = row[j]
+
+        return copy
+
+    def pairs(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+        place = start + 2 * k
+        low, out = W[place, first : first + count], P[at : at + count]
+        if place + 1 < stop:
+            high = W[place + 1, first : first + count]
+            for j in range(count):
+                out[j] = pair(low[j], high[j])
+        else:
+            for j in range(count):
+                out[j] = pair(low[j], np.float32(0))
+
+    return pairs
+
+
+def put_packed(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> None:
+    """Rows n and n + 1 < stop of M columns from `first` on, as word k of K of a packed right factor.
+
+    Nothing is done where P is of the rows' own type: such factors are not packed beforehand.
+    """
+    raise NotImplementedError
+
+
+@compiled_form_of(put_packed)
+def _put_packed(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> Any:
+    if rows.dtype == P.dtype:
+        return lambda rows, n, stop, first, M, P, k, K: None
+
+    def put(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> None:
+        column = 0
+        while column < M:
+            width = tile_width(M - column, LANES)
+            _pack_row(rows, n, stop, 0, first + column, min(width, M - column), P, column * K + k * width)
+            column += width
+
+    return put
+
+
+@compiled
+def pack_columns(W: Any, P: Any, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
+    """Columns lo … hi − 1 of the rows start … stop − 1 of W, as K words each, to P; column `origin` is P's first.
+
+    The tile of column j begins at P[(j − origin) K]. A tile is VECTORS wide, near the right edge a single vector.
+    """
+    lanes = VECTOR_BYTES // P.itemsize
+    first = lo
+    while first < hi:
+        width = tile_width(hi - first, lanes)
+        count = min(width, hi - first)
+        for k in range(K):
+            at = (first - origin) * K + k * width
+            _pack_row(W, start, stop, k, first, count, P, at)
+            for j in range(count, width):
+                P[at + j] = 0
+        first += width
+
+
+@compiled
+def add_product(A: Any, a: int, a_row: int, a_k: int, P: Any, C: Any, c: int, c_row: int, N: int, M: int) -> None:
     """C[n, m] += Σ_k A[n, k] W[k, m] for n < N, m < M, with P = pack(W).
 
-    A and C are flat; `a` and `c` are the places of their first elements, `lda` and `ldc` from row to row.
+    A and C are flat: A[n, k] lies at a + n a_row + k a_k, in words, and C[n, m] at c + n c_row + m.
     """
-    tiles, K, width = P.shape
-    flat = P.reshape(-1)
-    for tile in range(tiles):
-        p, first = tile * K * width, tile * width
-        if first + width <= M:
-            for n in range(0, N - 3, 4):
-                _block4(A, a + n * lda, lda, flat, p, C, c + n * ldc + first, ldc, K)
-            for n in range(N - N % 4, N):
-                _block1(A, a + n * lda, lda, flat, p, C, c + n * ldc + first, ldc, K)
+    lanes = VECTOR_BYTES // P.itemsize
+    K = len(P) // padded(M, lanes)
+    first = 0
+    while first < M:
+        width = tile_width(M - first, lanes)
+        add_tile(A, a, a_row, a_k, P, first * K, C, c + first, c_row, N, K, width, min(width, M - first))
+        first += width
+
+
+@compiled
+def add_tile(
+    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int,
+    count: int,
+) -> None:  # fmt: skip
+    """The part of `add_product` that one tile of `width` columns makes; only the first `count` stand in C."""
+    if count == width:
+        _add_whole_tile(A, a, a_row, a_k, P, p, C, c, c_row, N, K, width)
+        return
+    rows = np.zeros(ROWS * width, C.dtype)  # as wide as the tile, which C is not
+    for n in range(0, N, ROWS):
+        rows[:] = 0
+        left = min(ROWS, N - n)
+        _add_whole_tile(A, a + n * a_row, a_row, a_k, P, p, rows, 0, width, left, K, width)
+        for r in range(left):
+            out = C[c + (n + r) * c_row : c + (n + r) * c_row + count]
+            for j in range(count):
+                out[j] += rows[r * width + j]
+
+
+@compiled
+def _add_whole_tile(
+    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int
+) -> None:
+    whole = N - N % ROWS
+    narrow = width * P.itemsize == VECTOR_BYTES
+    for k in range(0, K, DEPTH):
+        depth, b, from_a = min(DEPTH, K - k), p + k * width, a + k * a_k
+        if narrow:
+            for n in range(0, whole, ROWS):
+                _narrow4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+            for n in range(whole, N):
+                _narrow1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
         else:
-            # The last tile is wider than what is left of C: go through a row of its own.
-            row = np.zeros(width, C.dtype)
-            for n in range(N):
-                row[:] = 0
-                _block1(A, a + n * lda, lda, flat, p, row, 0, width, K)
-                for j in range(M - first):
-                    C[c + n * ldc + first + j] += row[j]
+            for n in range(0, whole, ROWS):
+                _wide4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+            for n in range(whole, N):
+                _wide1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
 
 
-def _block(rows: int) -> Any:
+def _block(rows: int, vectors: int) -> Any:
     """An intrinsic that adds A (rows, K) times one packed tile to a block of C, k by k in order."""
 
-    def typed(_typing: Any, A: Any, a: Any, lda: Any, P: Any, p: Any, C: Any, c: Any, ldc: Any, K: Any) -> Any:
+    def typed(
+        _typing: Any, A: Any, a: Any, a_row: Any, a_k: Any, P: Any, p: Any, C: Any, c: Any, c_row: Any, K: Any
+    ) -> Any:
         whole = types.int64
-        signature = types.void(A, whole, whole, P, whole, C, whole, whole, whole)
-        real = ir.FloatType() if C.dtype == types.float32 else ir.DoubleType()
-        lanes = VECTOR_BYTES // (4 if C.dtype == types.float32 else 8)
+        signature = types.void(A, whole, whole, whole, P, whole, C, whole, whole, whole)
+        real = ir.DoubleType() if C.dtype == types.float64 else ir.FloatType()
+        word = ir.IntType(32) if P.dtype == types.int32 else real
+        lanes = VECTOR_BYTES // (C.dtype.bitwidth // 8)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays = [
-                context.make_array(t)(context, builder, v)
-                for t, v in zip(signature.args, args, strict=True)
-                if isinstance(t, types.Array)
-            ]
-            at_A, at_P, at_C = (builder.bitcast(array.data, real.as_pointer()) for array in arrays)
-            _, a, lda, _, p, _, c, ldc, K = args
-            _accumulate(builder, real, lanes, rows, (at_A, a, lda), (at_P, p), (at_C, c, ldc), K)
+            at_A, at_P, at_C = (
+                builder.bitcast(context.make_array(t)(context, builder, v).data, kind.as_pointer())
+                for t, v, kind in ((A, args[0], word), (P, args[4], word), (C, args[6], real))
+            )
+            _, a, a_row, a_k, _, p, _, c, c_row, K = args
+            _accumulate(
+                builder, (real, word), (rows, vectors, lanes), (at_A, a, a_row, a_k), (at_P, p), (at_C, c, c_row), K
+            )
             return context.get_dummy_value()
 
         return signature, generate
@@ -91,11 +256,23 @@ def _block(rows: int) -> Any:
     return intrinsic(typed)
 
 
-def _accumulate(builder: Any, real: Any, lanes: int, rows: int, A: Any, P: Any, C: Any, K: Any) -> None:
-    vector, whole = ir.VectorType(real, lanes), ir.IntType(64)
-    name = f"llvm.fma.v{lanes}f{32 if isinstance(real, ir.FloatType) else 64}"
-    fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
-    align = 4 if isinstance(real, ir.FloatType) else 8
+def _multiply_add(builder: Any, real: Any, word: Any, lanes: int) -> Any:
+    """(factors, tile row, sums) ↦ sums + factors ⊙ tile row, once rounded; for pairs, both products are added."""
+    sums, factors = ir.VectorType(real, lanes), ir.VectorType(word, lanes)
+    if word == real:
+        name = f"llvm.fma.v{lanes}f{32 if isinstance(real, ir.FloatType) else 64}"
+        fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(sums, [sums] * 3), name)
+        return lambda x, y, z: builder.call(fma, [x, y, z])
+    kind = ir.FunctionType(sums, [sums, factors, factors])
+    dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
+    return lambda x, y, z: builder.call(dot, [z, x, y])
+
+
+def _accumulate(builder: Any, kinds: Any, shape: Any, A: Any, P: Any, C: Any, K: Any) -> None:
+    (real, word), (rows, vectors, lanes) = kinds, shape
+    vector, factors_kind, whole = ir.VectorType(real, lanes), ir.VectorType(word, lanes), ir.IntType(64)
+    multiply_add = _multiply_add(builder, real, word, lanes)
+    align = 8 if isinstance(real, ir.DoubleType) else 4
 
     def number(value: int) -> Any:
         return ir.Constant(whole, value)
@@ -105,11 +282,14 @@ def _accumulate(builder: Any, real: Any, lanes: int, rows: int, A: Any, P: Any, 
             base = builder.gep(base, [offset])
         return base
 
-    def as_vector(pointer: Any) -> Any:
-        return builder.bitcast(pointer, vector.as_pointer())
+    def as_vector(pointer: Any, kind: Any) -> Any:
+        return builder.bitcast(pointer, kind.as_pointer())
 
-    blocks = [(r, v) for r in range(rows) for v in range(VECTORS)]
-    to = {(r, v): as_vector(place(C[0], C[1], builder.mul(number(r), C[2]), number(v * lanes))) for r, v in blocks}
+    blocks = [(r, v) for r in range(rows) for v in range(vectors)]
+    to = {
+        (r, v): as_vector(place(C[0], C[1], builder.mul(number(r), C[2]), number(v * lanes)), vector)
+        for r, v in blocks
+    }
     start = {rv: builder.load(to[rv], align=align) for rv in blocks}
     before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("stored")
     builder.branch(loop)
@@ -118,17 +298,19 @@ def _accumulate(builder: Any, real: Any, lanes: int, rows: int, A: Any, P: Any, 
     k = builder.phi(whole)
     k.add_incoming(number(0), before)
     sums = {rv: builder.phi(vector) for rv in blocks}
-    tile_row = place(P[0], P[1], builder.mul(k, number(VECTORS * lanes)))
-    columns = [builder.load(as_vector(place(tile_row, number(v * lanes))), align=align) for v in range(VECTORS)]
+    tile_row = place(P[0], P[1], builder.mul(k, number(vectors * lanes)))
+    columns = [
+        builder.load(as_vector(place(tile_row, number(v * lanes)), factors_kind), align=align) for v in range(vectors)
+    ]
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-    undefined = ir.Constant(vector, ir.Undefined)
+    undefined = ir.Constant(factors_kind, ir.Undefined)
     grown = {}
     for r in range(rows):
-        factor = builder.load(place(A[0], A[1], builder.mul(number(r), A[2]), k), align=align)
-        first = builder.insert_element(undefined, factor, ir.Constant(ir.IntType(32), 0))
+        at = place(A[0], A[1], builder.mul(number(r), A[2]), builder.mul(k, A[3]))
+        first = builder.insert_element(undefined, builder.load(at, align=align), ir.Constant(ir.IntType(32), 0))
         factors = builder.shuffle_vector(first, undefined, everywhere)
-        for v in range(VECTORS):
-            grown[r, v] = builder.call(fma, [factors, columns[v], sums[r, v]])
+        for v in range(vectors):
+            grown[r, v] = multiply_add(factors, columns[v], sums[r, v])
     following = builder.add(k, number(1))
     k.add_incoming(following, loop)
     for rv in blocks:
@@ -141,4 +323,5 @@ def _accumulate(builder: Any, real: Any, lanes: int, rows: int, A: Any, P: Any, 
         builder.store(grown[rv], to[rv], align=align)
 
 
-_block4, _block1 = _block(4), _block(1)
+_wide4, _wide1 = _block(ROWS, VECTORS), _block(1, VECTORS)
+_narrow4, _narrow1 = _block(ROWS, 1), _block(1, 1)

@@ -35,7 +35,7 @@ def batch(backend: Any, dropout: float = 0.0) -> tuple[Any, ...]:
     state = tuple(rng.normal(0, 0.5, a.shape).astype(backend.weights.dtype) for a in zero_state(c, N))
     options = TrainingOptions(
         cell=c.cell, num_layers=c.num_layers, hidden_dim=c.hidden_dim,
-        dropout_input=dropout, dropout_layers=dropout, dropout_output=dropout,
+        dropout_input=dropout, dropout_layers=dropout, dropout_output=dropout, dropout_recurrent=dropout,
     )  # fmt: skip
     return data, labels, state, draw(rng, options, N, T)
 

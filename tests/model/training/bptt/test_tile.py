@@ -15,7 +15,7 @@ def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[
     A, W, C = (rng.normal(size=shape).astype(dtype) for shape in ((N, K + 2), (K, M), (N, M + 3)))
     expected = C.copy()
     expected[:, 2 : M + 2] += A[:, 1 : K + 1] @ W
-    add_product(A.reshape(-1), 1, K + 2, pack(W), C.reshape(-1), 2, M + 3, N, M)
+    add_product(A.reshape(-1), 1, K + 2, 1, pack(W), C.reshape(-1), 2, M + 3, N, M)
     np.testing.assert_allclose(C, expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5)
 
 
