@@ -65,7 +65,21 @@ def http(
     typer.echo(json_line(**found))
 
 
-app.command()(training.train)
+@app.command()
+def train(
+    peers: Annotated[bool, typer.Option(help="Also PyTorch, which must be installed.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Each contender is timed so often, in turns.")] = 7,
+) -> None:
+    """Training steps on random characters: forward, backward, clipping and update."""
+    figures: dict[str, object] = {}
+    for case in training.CASES:
+        found = figures[case.name] = training.measure(case, rounds, peers)
+        peak = found.pop("peak_gflops")
+        head = (case.name, "characters/s", f"of {peak} GFLOP/s", "nextchar is … times as fast")
+        typer.echo(table(head, [(name, *own.values()) for name, own in found.items()]) + "\n")
+        found["peak_gflops"] = peak
+    typer.echo(json_line(**figures))
+
 
 if __name__ == "__main__":
     app()

@@ -78,8 +78,8 @@ def train(
     given = {
         "cell": cell, "num_layers": num_layers, "hidden_dim": hidden_dim, "initialisation": initialisation,
         "num_steps": num_steps, "batch_size": batch_size, "sampling": sampling, "carry_state": carry_state,
-        "state_reset": state_reset,
-        "epochs": epochs, "time_budget_s": time_budget, "loss_reduction": loss_reduction, "optimizer": optimizer,
+        "state_reset": state_reset, "epochs": epochs, "time_budget_s": time_budget,
+        "loss_reduction": loss_reduction, "optimizer": optimizer,
         "learning_rate": learning_rate, "schedule": schedule, "warmup": warmup, "hold": hold,
         "final_rate": final_rate, "clipping_theta": clipping_theta, "weight_decay": weight_decay,
         "averaging": averaging, "dropout_input": dropout_input, "dropout_layers": dropout_layers,
@@ -97,7 +97,7 @@ def train(
         encoded = open_corpus(corpus, rules, encoding, max_chars, out)
         if preset not in PRESETS:
             raise OptionError("preset", f"{preset!r} is not one of {', '.join(PRESETS)}")
-        settings = PRESETS[preset](len(encoded.indices), time_budget)
+        settings = PRESETS[preset](len(encoded.indices), len(encoded.vocabulary), time_budget)
         options = TrainingOptions(**{**settings, **{k: v for k, v in given.items() if v is not None}})
         trainer = Trainer(encoded, options)
         if resume:

@@ -63,7 +63,9 @@ def create(name: str, device: str, config: ModelConfig, precision: str = "float3
     from model.training.bptt.backend import NumpyBackend
 
     if precision == "bfloat16" and not bfloat16.available():
-        raise OptionError("precision", "this processor does not multiply bfloat16 (AVX512_BF16); choose auto or float32")
+        raise OptionError(
+            "precision", "this processor does not multiply bfloat16 (AVX512_BF16); choose auto or float32"
+        )
     if precision == "auto":
         precision = "bfloat16" if bfloat16.available() else "float32"
     return NumpyBackend(config, precision=precision)

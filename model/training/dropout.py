@@ -1,4 +1,4 @@
-"""Which characters and units a batch hides from the layer above, so that the model cannot lean on any of them.
+"""Which characters, units and recurrent weights a batch hides, so that the model cannot lean on any of them.
 
 What is kept is scaled up, so that the expected input of the layer above stays what it is when nothing is hidden.
 Probabilities are rounded to 1/256: a byte of randomness decides, which costs a tenth of what a float would.
@@ -40,7 +40,9 @@ def draw(rng: np.random.Generator, options: TrainingOptions, N: int, T: int) -> 
         _draw(rng, options.dropout_input, (T, N)),
         tuple(_draw(rng, options.dropout_layers, (T, N, H)) for _ in range(options.num_layers - 1)),
         _draw(rng, options.dropout_output, (T, N, H)),
-        tuple(m for _ in range(options.num_layers) if (m := _draw(rng, options.dropout_recurrent, weights)) is not None),
+        tuple(
+            m for _ in range(options.num_layers) if (m := _draw(rng, options.dropout_recurrent, weights)) is not None
+        ),
     )
 
 

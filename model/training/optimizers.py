@@ -64,6 +64,13 @@ class Adam:
             )  # fmt: skip
 
 
+@compiled
+def follow(average: Vector, weights: Vector, share: Any) -> None:
+    """average ← average + share (weights − average)"""
+    for i in range(len(average)):
+        average[i] += share * (weights[i] - average[i])
+
+
 OPTIMIZERS: dict[str, type[Sgd] | type[Adam]] = {"sgd": Sgd, "adam": Adam}
 
 

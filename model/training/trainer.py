@@ -27,7 +27,7 @@ from model.training import advice, dropout, validation, writing
 from model.training.backend import Backend, create, zero_state
 from model.training.events import Advice, BatchDone, EpochDone, Event, Finished, Sampled, Started
 from model.training.objective import clipping_factor, global_norm, perplexity
-from model.training.optimizers import OPTIMIZERS
+from model.training.optimizers import OPTIMIZERS, follow
 from model.training.options import TrainingOptions
 from model.training.record import training_record
 from model.training.schedules import learning_rate
@@ -164,7 +164,7 @@ class Trainer:
         if self.average is not None:
             # Early on the average follows quickly, or it would remember the initial weights.
             keep = min(options.averaging, (1 + at.step) / (10 + at.step))
-            self.average += self.average.dtype.type(1 - keep) * (backend.weights - self.average)
+            follow(self.average, backend.weights, self.average.dtype.type(1 - keep))
         at.batch += 1
         at.loss_sum += loss
         at.norm_sum += norm

@@ -23,15 +23,18 @@ TURN_S = 0.1
 PACKAGES = ("numpy", "numba", "onnxruntime", "mxnet", "torch", "litserve", "fastapi", "uvicorn")
 
 
-def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], Any]], rounds: int, turn_s: float | None = None
+) -> dict[str, list[float]]:
     """Seconds of each contender in each round: the median of as many runs as a turn has room for, the first apart."""
+    turn_s = TURN_S if turn_s is None else turn_s
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             time.sleep(SETTLE_S)
             run()
             took: list[float] = []
-            while sum(took) < TURN_S:
+            while sum(took) < turn_s:
                 begun = time.perf_counter()
                 run()
                 took.append(time.perf_counter() - begun)

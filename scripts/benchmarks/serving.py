@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -143,8 +144,9 @@ def litserve(checkpoint: Path) -> Iterator[int]:
 @contextmanager
 def _process(command: list[str], environment: dict[str, str], ready: str) -> Iterator[None]:
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
     try:
         until = time.monotonic() + START_S
         while not _answers(ready):
@@ -153,7 +155,7 @@ def _process(command: list[str], environment: dict[str, str], ready: str) -> Ite
             time.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # its workers too, which LitServe leaves behind
         process.wait(START_S)
 
 

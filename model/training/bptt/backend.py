@@ -12,9 +12,9 @@ import numpy.typing as npt
 from model.config import ModelConfig
 from model.training.backend import Batch, State, Vector
 from model.training.bptt import rows, softmax
-from model.training.bptt.bfloat16 import PAIR
 from model.training.bptt.layers import LAYERS, Layer
 from model.training.bptt.products import Products
+from model.training.bptt.rounded_products import RoundedProducts
 from model.training.bptt.team import Team
 from model.training.dropout import NO_MASKS, Masks
 
@@ -43,10 +43,9 @@ class NumpyBackend:
     ) -> None:
         self.config = config
         self._team = Team(threads)
-        self._exact = Products(self._team, dtype)
-        self._fast = self._exact
+        self._exact = self._fast = Products(self._team, dtype)
         if precision == "bfloat16":
-            self.name, self._fast = "numpy-bfloat16", Products(self._team, PAIR)
+            self.name, self._fast = "numpy-bfloat16", RoundedProducts(self._team)
         self._shapes = _fused_shapes(config)
         self.num_decayed = sum(int(np.prod(s)) for s in self._shapes.values() if len(s) == 2)
         self.weights: Vector = np.zeros(sum(int(np.prod(s)) for s in self._shapes.values()), dtype)
@@ -68,11 +67,12 @@ class NumpyBackend:
 
     def step(self, ids: npt.NDArray[np.int32], state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
         room = self._forward(ids[:, None], state, NO_MASKS, self._exact)
-        return room.Y.copy(), room.end()
+        return room.Y + self._weights["b_y"], room.end()
 
     def _forward(self, data: Batch, state: State, masks: Masks, products: Products) -> Room:
-        """Outputs of all layers and the logits."""
-        room = self._room(*data.shape, products)
+        """Outputs of all layers and the logits, b_y not yet added."""
+        N, T = data.shape
+        room = self._room(N, T, products)
         w, team, layers = self._weights, self._team, room.layers
         per_layer = layers[0].num_states
         indices = np.ascontiguousarray(data.T.reshape(-1))
@@ -89,18 +89,23 @@ class NumpyBackend:
             layer.forward(room.W_h[i])
             room.shown[i] = self._shown(layer, self._mask(masks, i))
         products.dot(room.shown[-1], w["W_hy"], room.Y)
-        self._add_to_rows(room.Y, w["b_y"])
         return room
 
     def _loss(self, room: Room, labels: Batch) -> None:
-        """Losses, and the logits become their gradient."""
-        wanted, Y = np.ascontiguousarray(labels.T.reshape(-1)), room.Y
-        self._team.share(len(Y), lambda lo, hi: softmax.loss_and_gradient(Y, wanted, room.losses, lo, hi))
+        """Losses, and the logits become their gradient; that of b_y is filled in."""
+        wanted, Y, b = np.ascontiguousarray(labels.T.reshape(-1)), room.Y, self._weights["b_y"]
+        parts = np.zeros((self._team.threads, len(b)), Y.dtype)
+
+        def share(lo: int, hi: int) -> None:
+            part = parts[lo * len(parts) // len(Y)]  # one of its own for each share
+            softmax.loss_and_gradient(Y, b, wanted, room.losses, part, lo, hi)
+
+        self._team.share(len(Y), share)
+        parts.sum(axis=0, out=self._gradients["b_y"])
 
     def _backward(self, room: Room, data: Batch, masks: Masks) -> None:
         w, d, products, layers, dY = self._weights, self._gradients, self._fast, room.layers, room.Y
         products.dot(room.shown[-1].T, dY, d["W_hy"])
-        self._add_rows(d["b_y"], dY)
         products.dot(dY, w["W_hy"].T, _flat(layers[-1].dH))
         for i in range(len(layers) - 1, -1, -1):
             layer = layers[i]
@@ -109,15 +114,16 @@ class NumpyBackend:
             if masks.recurrent:
                 d[f"W_h{i}"] *= masks.recurrent[i]
             dG = _flat(layer.G)
-            self._add_rows(d[f"b{i}"], dG)
             if i > 0:
+                self._add_rows(d[f"b{i}"], dG)
                 below = room.shown[i - 1].reshape(layers[i - 1].dH.shape)
                 products.correlate(below, layer.G, layer.pG, d[f"W_x{i}"])
                 products.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
-        dW_x, indices = d["W_x0"], np.ascontiguousarray(data.T.reshape(-1))
+        dW_x, db, indices = d["W_x0"], d["b0"], np.ascontiguousarray(data.T.reshape(-1))
         dW_x[:] = 0
+        db[:] = 0
         scale = self._input_scale(masks, len(indices))
-        self._team.share(dG.shape[1], lambda lo, hi: rows.scatter(dW_x, indices, scale, dG, lo, hi), grain=64)
+        self._team.share(len(db), lambda lo, hi: rows.scatter(dW_x, db, indices, scale, dG, lo, hi), grain=64)
 
     def _add_rows(self, db: Array, dG: Array) -> None:
         db[:] = 0

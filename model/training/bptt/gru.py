@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from model.training.bptt.activations import sigmoid, tanh
-from model.training.bptt.tile import add_product, copy_words, put_packed, put_words
+from model.training.bptt.packing import copy_words, put_packed, put_words
+from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
@@ -82,4 +83,4 @@ def backward(
             copy_words(row[: 2 * D], rZR[n])
         add_product(zr, lo * zr_wide, zr_wide, 1, Q_zr, carried.reshape(-1), 0, D, hi - lo, D)
         for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, 0, G.shape[2], pG, t * half + n // 2, T * half)
+            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from model.training.bptt import gru, lstm, rnn
 from model.training.bptt.products import Products
-from model.training.bptt.team import Team
 
 Array = npt.NDArray[np.floating[Any]]
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from model.training.bptt.activations import sigmoid, tanh
-from model.training.bptt.tile import add_product, put_packed, put_words
+from model.training.bptt.packing import put_packed, put_words
+from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
@@ -62,4 +63,4 @@ def backward(G: Any, C: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int
                 c[j] = inner * kept * (one - c[j] * c[j])
             put_words(G[t, n], rG[t, n])
         for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, 0, G.shape[2], pG, t * half + n // 2, T * half)
+            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)

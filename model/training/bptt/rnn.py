@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from model.training.bptt.activations import tanh
-from model.training.bptt.tile import add_product, put_packed, put_words
+from model.training.bptt.packing import put_packed, put_words
+from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
@@ -46,4 +47,4 @@ def backward(G: Any, H: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int
                 row[j] = back[j] * (one - out[j] * out[j])
             put_words(row, rG[t, n])
         for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, 0, G.shape[2], pG, t * half + n // 2, T * half)
+            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)

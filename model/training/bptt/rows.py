@@ -17,12 +17,17 @@ def gather(W: Any, b: Any, indices: Any, scale: Any, G: Any, lo: int, hi: int) -
 
 
 @compiled
-def scatter(dW: Any, indices: Any, scale: Any, dG: Any, lo: int, hi: int) -> None:
-    """dW[indices[i]] += scale[i] dG[i] over all rows, for columns lo … hi − 1: threads share out the columns."""
+def scatter(dW: Any, db: Any, indices: Any, scale: Any, dG: Any, lo: int, hi: int) -> None:
+    """dW[indices[i]] += scale[i] dG[i] and db += dG[i] over all rows, for columns lo … hi − 1.
+
+    Threads share out the columns, so that no two write to one place.
+    """
+    total = db[lo:hi]
     for i in range(len(indices)):
         row, out, s = dG[i, lo:hi], dW[indices[i], lo:hi], scale[i]
         for j in range(hi - lo):
             out[j] += s * row[j]
+            total[j] += row[j]
 
 
 @compiled

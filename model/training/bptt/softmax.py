@@ -13,14 +13,20 @@ LANES = 16  # sums and maxima run in so many lanes, in a fixed order: fast, and 
 
 
 @compiled
-def loss_and_gradient(Y: Any, labels: Any, losses: Any, lo: int, hi: int) -> None:
-    """losses[i] = −log softmax(Y[i])[labels[i]]; Y[i] becomes softmax(Y[i]) − one_hot(labels[i]). Y is (T·N, V)."""
+def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int, hi: int) -> None:
+    """With Z = Y + b: losses[i] = −log softmax(Z[i])[labels[i]], and Y[i] becomes softmax(Z[i]) − one_hot(labels[i]).
+
+    Y is (T·N, V); db becomes the sum of these rows.
+    """
     V = Y.shape[1]
     lanes = np.zeros(LANES, Y.dtype)
     whole = V - V % LANES
     one = Y.dtype.type(1)
+    db[:] = 0
     for i in range(lo, hi):
         y = Y[i]
+        for j in range(V):
+            y[j] += b[j]
         lanes[:] = y[0]
         for j in range(0, whole, LANES):
             block = y[j : j + LANES]
@@ -49,3 +55,5 @@ def loss_and_gradient(Y: Any, labels: Any, losses: Any, lo: int, hi: int) -> Non
         for j in range(V):
             y[j] *= share
         y[labels[i]] -= one
+        for j in range(V):
+            db[j] += y[j]

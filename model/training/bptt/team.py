@@ -9,13 +9,19 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+Work: TypeAlias = Callable[[int, int], Any]
+Outcomes: TypeAlias = "SimpleQueue[BaseException | None]"
+Task: TypeAlias = tuple[Work, tuple[int, int], Outcomes]
 
 MAX_THREADS = 16
 _GRAIN = 4  # rows per block of the small product
@@ -30,25 +36,48 @@ def num_threads() -> int:
 class Team:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or num_threads()
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="training") if self.threads > 1 else None
+        self._tasks: list[SimpleQueue[Task | None]] = [SimpleQueue() for _ in range(self.threads - 1)]
+        for tasks in self._tasks:
+            threading.Thread(target=_work, args=(tasks,), name="training", daemon=True).start()
+        weakref.finalize(self, _dismiss, self._tasks)
         _one_thread_per_product()
 
-    def share(self, size: int, work: Callable[[int, int], Any], grain: int = _GRAIN) -> None:
+    def share(self, size: int, work: Work, grain: int = _GRAIN) -> None:
         """Calls work(lo, hi) for pieces that make up 0 … size − 1, at the same time; raises what one of them raises."""
         each = -(-size // (self.threads * grain)) * grain
         pieces = [(lo, min(lo + each, size)) for lo in range(0, size, each)]
-        if self._pool is None or len(pieces) == 1:
-            for lo, hi in pieces:
-                work(lo, hi)
-            return
-        rest = [self._pool.submit(work, lo, hi) for lo, hi in pieces[1:]]
-        work(*pieces[0])
-        for piece in rest:
-            piece.result()
+        done: Outcomes = SimpleQueue()
+        for tasks, piece in zip(self._tasks, pieces[1:], strict=False):
+            tasks.put((work, piece, done))
+        failure = _outcome(work, pieces[0])
+        for _ in pieces[1:]:  # all of them, whatever happened: they write into the caller's arrays
+            failure = done.get() or failure
+        if failure is not None:
+            raise failure
 
     def dot(self, A: npt.NDArray[Any], B: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
         """out = A B, its rows shared out. `out` is C-contiguous."""
         self.share(len(out), lambda lo, hi: np.dot(A[lo:hi], B, out=out[lo:hi]), grain=16)
+
+
+def _work(tasks: SimpleQueue[Task | None]) -> None:
+    while (task := tasks.get()) is not None:
+        work, piece, done = task
+        done.put(_outcome(work, piece))
+        del task, work, done  # they hold the caller's arrays
+
+
+def _outcome(work: Work, piece: tuple[int, int]) -> BaseException | None:
+    try:
+        work(*piece)
+    except BaseException as error:
+        return error
+    return None
+
+
+def _dismiss(threads: list[SimpleQueue[Task | None]]) -> None:
+    for tasks in threads:
+        tasks.put(None)
 
 
 @functools.cache

@@ -1,12 +1,11 @@
 """The block of a matrix product that is kept in registers, at the speed of the processor's multiply-adds.
 
-A matrix is packed into tiles of a few vectors' width, and a block of 4 rows × one tile is accumulated in registers,
-k by k in order. Neither NumPy nor Numba's own loops can say "in registers", so the block is written in LLVM's
-vocabulary; the processor decides only how wide a vector is. The left factor is read where it lies, by two strides.
+The right factor is packed into tiles (`packing`), and a block of 4 rows × one tile is accumulated in registers, k by k
+in order. Neither NumPy nor Numba's own loops can say "in registers", so the block is written in LLVM's vocabulary;
+the processor decides only how wide a vector is. The left factor is read where it lies, by two strides.
 
-Factors are floats, or pairs of bfloat16 (`PAIR`), which are multiplied and summed in float32. K counts words of
-either: floats, or pairs. Measured on one core of an AVX-512 machine, 32 × 256 by 256 × 1024 in float32: 113 GFLOP/s,
-OpenBLAS 71; in bfloat16 223. Knows nothing of networks.
+Factors are floats, or pairs of bfloat16, which are multiplied and summed in float32. Measured on one core of an AVX-512
+machine, 32 × 256 by 256 × 1024: 113 GFLOP/s in float32 (OpenBLAS 71), 223 in bfloat16. Knows nothing of networks.
 """
 
 from __future__ import annotations
@@ -14,163 +13,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
 
-from model.training.bptt.bfloat16 import PAIR, pair
-from model.training.compiled import compiled, compiled_form_of, intrinsic
+from model.training.bptt.packing import VECTOR_BYTES, VECTORS, padded, tile_width
+from model.training.compiled import compiled, intrinsic
 
-Array = npt.NDArray[Any]
-
-_WIDE = bool(dict(binding.get_host_cpu_features()).get("avx512f"))
-VECTOR_BYTES = 64 if _WIDE else 32
-LANES = VECTOR_BYTES // 4  # of a vector of float32 or of pairs
-VECTORS = 4 if _WIDE else 2  # of a wide tile: 4 rows × VECTORS accumulators and what they need fit the registers
 ROWS = 4
 DEPTH = 128  # rows of a wide tile that are used for all rows of the left factor while they are in the nearest cache
-
-
-def words(K: int, operand: Any) -> int:
-    """How many words of `operand` a row of K numbers takes."""
-    return -(-K // 2) if operand == PAIR else K
-
-
-@compiled
-def padded(M: int, lanes: int) -> int:
-    """Columns of all tiles of M columns together."""
-    wide = lanes * VECTORS
-    left = M % wide
-    return M - left + (wide if 2 * left > wide else (left + lanes - 1) // lanes * lanes)
-
-
-def room_for(K: int, M: int, operand: Any) -> Array:
-    """Room for a packed matrix of K words by M columns."""
-    return np.zeros(K * padded(M, VECTOR_BYTES // np.dtype(operand).itemsize), operand)
-
-
-def pack(W: Array, operand: Any = None) -> Array:
-    """A (K, M) matrix as `add_product` reads it; its own type unless another operand is named."""
-    operand = W.dtype if operand is None else operand
-    K, M = words(W.shape[0], operand), W.shape[1]
-    packed = room_for(K, M, operand)
-    pack_columns(W, packed, 0, W.shape[0], 0, M, K, 0)
-    return packed
-
-
-@compiled
-def tile_width(left: int, lanes: int) -> int:
-    """Columns of the next tile when `left` are left: as wide as can be, but not half empty."""
-    return lanes * VECTORS if 2 * left > lanes * VECTORS else lanes
-
-
-def put_words(source: Any, target: Any) -> None:
-    """Writes a row of numbers as words of the target's type; nothing is done where they are the same memory."""
-    raise NotImplementedError
-
-
-@compiled_form_of(put_words)
-def _put_words(source: Any, target: Any) -> Any:
-    if target.dtype == source.dtype:
-        return lambda source, target: None
-
-    def put(source: Any, target: Any) -> None:
-        whole = len(source) // 2
-        for k in range(whole):
-            target[k] = pair(source[2 * k], source[2 * k + 1])
-        if len(source) % 2:
-            target[whole] = pair(source[2 * whole], np.float32(0))
-
-    return put
-
-
-def copy_words(source: Any, target: Any) -> None:
-    """Writes a row of numbers as words of the target's type, into other memory."""
-    raise NotImplementedError
-
-
-@compiled_form_of(copy_words)
-def _copy_words(source: Any, target: Any) -> Any:
-    if target.dtype != source.dtype:
-        return lambda source, target: put_words(source, target)
-
-    def copy(source: Any, target: Any) -> None:
-        for j in range(len(source)):
-            target[j] = source[j]
-
-    return copy
-
-
-def _pack_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
-    """Word k of columns first … first + count − 1 of the rows start … stop − 1 of W, to P[at:]."""
-    raise NotImplementedError
-
-
-@compiled_form_of(_pack_row)
-def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> Any:
-    if W.dtype == P.dtype:
-
-        def copy(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
-            row, out = W[start + k, first : first + count], P[at : at + count]
-            for j in range(count):
-                out[j] = row[j]
-
-        return copy
-
-    def pairs(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
-        place = start + 2 * k
-        low, out = W[place, first : first + count], P[at : at + count]
-        if place + 1 < stop:
-            high = W[place + 1, first : first + count]
-            for j in range(count):
-                out[j] = pair(low[j], high[j])
-        else:
-            for j in range(count):
-                out[j] = pair(low[j], np.float32(0))
-
-    return pairs
-
-
-def put_packed(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> None:
-    """Rows n and n + 1 < stop of M columns from `first` on, as word k of K of a packed right factor.
-
-    Nothing is done where P is of the rows' own type: such factors are not packed beforehand.
-    """
-    raise NotImplementedError
-
-
-@compiled_form_of(put_packed)
-def _put_packed(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> Any:
-    if rows.dtype == P.dtype:
-        return lambda rows, n, stop, first, M, P, k, K: None
-
-    def put(rows: Any, n: Any, stop: Any, first: Any, M: Any, P: Any, k: Any, K: Any) -> None:
-        column = 0
-        while column < M:
-            width = tile_width(M - column, LANES)
-            _pack_row(rows, n, stop, 0, first + column, min(width, M - column), P, column * K + k * width)
-            column += width
-
-    return put
-
-
-@compiled
-def pack_columns(W: Any, P: Any, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
-    """Columns lo … hi − 1 of the rows start … stop − 1 of W, as K words each, to P; column `origin` is P's first.
-
-    The tile of column j begins at P[(j − origin) K]. A tile is VECTORS wide, near the right edge a single vector.
-    """
-    lanes = VECTOR_BYTES // P.itemsize
-    first = lo
-    while first < hi:
-        width = tile_width(hi - first, lanes)
-        count = min(width, hi - first)
-        for k in range(K):
-            at = (first - origin) * K + k * width
-            _pack_row(W, start, stop, k, first, count, P, at)
-            for j in range(count, width):
-                P[at + j] = 0
-        first += width
 
 
 @compiled
@@ -287,8 +137,7 @@ def _accumulate(builder: Any, kinds: Any, shape: Any, A: Any, P: Any, C: Any, K:
 
     blocks = [(r, v) for r in range(rows) for v in range(vectors)]
     to = {
-        (r, v): as_vector(place(C[0], C[1], builder.mul(number(r), C[2]), number(v * lanes)), vector)
-        for r, v in blocks
+        (r, v): as_vector(place(C[0], C[1], builder.mul(number(r), C[2]), number(v * lanes)), vector) for r, v in blocks
     }
     start = {rv: builder.load(to[rv], align=align) for rv in blocks}
     before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("stored")

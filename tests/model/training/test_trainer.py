@@ -78,11 +78,13 @@ def test_the_state_is_zero_at_each_batch_or_at_each_epoch(sampling: str, carry_s
     assert backend.zero == once * 2
 
 
-@pytest.mark.parametrize("sampling", ["random", "consecutive"])
-def test_a_run_taken_up_from_any_snapshot_ends_with_the_same_bytes(sampling: str) -> None:
+@pytest.mark.parametrize(
+    ("sampling", "precision"), [("random", "float32"), ("consecutive", "float32"), ("consecutive", "auto")]
+)
+def test_a_run_taken_up_from_any_snapshot_ends_with_the_same_bytes(sampling: str, precision: str) -> None:
     changes: dict[str, Any] = {
-        "cell": "lstm", "sampling": sampling, "dropout_output": 0.3, "averaging": 0.9, "validation_fraction": 0.2,
-        "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01,
+        "cell": "lstm", "sampling": sampling, "dropout_output": 0.3, "dropout_recurrent": 0.2, "averaging": 0.9,
+        "validation_fraction": 0.2, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "precision": precision,
     }  # fmt: skip
     whole, happened = trained(**changes)
     for stop in range(1, len(happened) - 1, 7):

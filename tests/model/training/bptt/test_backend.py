@@ -9,13 +9,16 @@ import pytest
 from model import cells
 from model.config import GATES, ModelConfig
 from model.device import mx
-from model.training.backend import zero_state
+from model.errors import OptionError
+from model.training.backend import create, zero_state
+from model.training.bptt import bfloat16
 from model.training.bptt.backend import NumpyBackend
 from model.training.dropout import draw
 from model.training.options import TrainingOptions
 from model.training.reference import Reference
 
 N, T, V = 5, 6, 29  # rows that do not fill a block of four
+needs_bfloat16 = pytest.mark.skipif(not bfloat16.available(), reason="this processor does not multiply bfloat16")
 CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
 
 
@@ -113,3 +116,38 @@ def test_the_same_batch_gives_the_same_bytes() -> None:
     for _ in range(5):
         fast.gradients(*inputs)
         assert fast.gradient.tobytes() == first
+
+
+@needs_bfloat16
+@pytest.mark.parametrize(("cell", "layers"), CASES)
+def test_bfloat16_changes_gradients_by_its_rounding_only(cell: str, layers: int) -> None:
+    _, exact = pair(cell, layers, "float32")
+    rounded = NumpyBackend(exact.config, threads=2, precision="bfloat16")
+    rounded.weights[:] = exact.weights
+    inputs = batch(exact, dropout=0.3)
+    loss, _ = exact.gradients(*inputs)
+    assert rounded.gradients(*inputs)[0] == pytest.approx(loss, rel=1e-3)
+    theirs = exact._book_views(exact.gradient)
+    for name, gradient in rounded._book_views(rounded.gradient).items():
+        off = np.linalg.norm(gradient - theirs[name]) / np.linalg.norm(theirs[name])
+        assert 1e-5 < off < 0.01, name  # a bfloat16 is off by at most 1/256
+
+
+@needs_bfloat16
+def test_losses_and_steps_are_float32_whatever_the_precision_of_training() -> None:
+    _, exact = pair("lstm", 2, "float32")
+    rounded = NumpyBackend(exact.config, threads=2, precision="bfloat16")
+    rounded.weights[:] = exact.weights
+    data, labels, state, _ = batch(exact)
+    assert rounded.losses(data, labels, state)[0].tobytes() == exact.losses(data, labels, state)[0].tobytes()
+    assert rounded.step(data[:, 0], state)[0].tobytes() == exact.step(data[:, 0], state)[0].tobytes()
+
+
+def test_a_precision_that_cannot_be_had_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelConfig("rnn", 1, 8, V)
+    with pytest.raises(OptionError, match=r"precision: 'bfloat16' is of the numpy backend"):
+        create("mxnet", "cpu", config, "bfloat16")
+    monkeypatch.setattr("model.training.bptt.bfloat16.available", lambda: False)
+    with pytest.raises(OptionError, match=r"precision: this processor does not multiply bfloat16"):
+        create("numpy", "cpu", config, "bfloat16")
+    assert create("numpy", "cpu", config, "auto").name == "numpy"

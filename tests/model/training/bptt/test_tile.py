@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from model.training.bptt.activations import exp, sigmoid, tanh
-from model.training.bptt.tile import add_product, pack
+from model.training.bptt.packing import pack
+from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 

@@ -1,0 +1,165 @@
+"""Matrices laid out as the register block of `tile` reads them, and rows of numbers as words of a left factor.
+
+A right factor (K, M) is cut into tiles of a few vectors' width; the tile that begins at column j begins at place j K
+of a flat array, k after k. Words are floats, or pairs of bfloat16 (`PAIR`); K counts words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import binding
+
+from model.training.bptt.bfloat16 import PAIR, pair
+from model.training.compiled import compiled, compiled_form_of
+
+Array = npt.NDArray[Any]
+
+_WIDE = bool(dict(binding.get_host_cpu_features()).get("avx512f"))
+VECTOR_BYTES = 64 if _WIDE else 32
+LANES = VECTOR_BYTES // 4  # of a vector of float32 or of pairs
+VECTORS = 4 if _WIDE else 2  # of a wide tile: 4 rows × VECTORS accumulators and what they need fit the registers
+
+
+def words(K: int, operand: Any) -> int:
+    """How many words of `operand` a row of K numbers takes."""
+    return -(-K // 2) if operand == PAIR else K
+
+
+@compiled
+def padded(M: int, lanes: int) -> int:
+    """Columns of all tiles of M columns together."""
+    wide = lanes * VECTORS
+    left = M % wide
+    return M - left + (wide if 2 * left > wide else (left + lanes - 1) // lanes * lanes)
+
+
+def room_for(K: int, M: int, operand: Any) -> Array:
+    """Room for a packed matrix of K words by M columns."""
+    return np.zeros(K * padded(M, VECTOR_BYTES // np.dtype(operand).itemsize), operand)
+
+
+def pack(W: Array, operand: Any = None) -> Array:
+    """A (K, M) matrix packed; in its own type unless another operand is named."""
+    operand = W.dtype if operand is None else operand
+    K, M = words(W.shape[0], operand), W.shape[1]
+    packed = room_for(K, M, operand)
+    pack_columns(W, packed, 0, W.shape[0], 0, M, K, 0)
+    return packed
+
+
+@compiled
+def tile_width(left: int, lanes: int) -> int:
+    """Columns of the next tile when `left` are left: as wide as can be, but not half empty."""
+    return lanes * VECTORS if 2 * left > lanes * VECTORS else lanes
+
+
+def put_words(source: Any, target: Any) -> None:
+    """Writes a row of numbers as words of the target's type; nothing is done where they are the same memory."""
+    raise NotImplementedError
+
+
+@compiled_form_of(put_words)
+def _put_words(source: Any, target: Any) -> Any:
+    if target.dtype == source.dtype:
+        return lambda source, target: None
+
+    def put(source: Any, target: Any) -> None:
+        whole = len(source) // 2
+        for k in range(whole):
+            target[k] = pair(source[2 * k], source[2 * k + 1])
+        if len(source) % 2:
+            target[whole] = pair(source[2 * whole], np.float32(0))
+
+    return put
+
+
+def copy_words(source: Any, target: Any) -> None:
+    """Writes a row of numbers as words of the target's type, into other memory."""
+    raise NotImplementedError
+
+
+@compiled_form_of(copy_words)
+def _copy_words(source: Any, target: Any) -> Any:
+    if target.dtype != source.dtype:
+        return lambda source, target: put_words(source, target)
+
+    def copy(source: Any, target: Any) -> None:
+        for j in range(len(source)):
+            target[j] = source[j]
+
+    return copy
+
+
+def _pack_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+    """Word k of columns first … first + count − 1 of the rows start … stop − 1 of W, to P[at:]."""
+    raise NotImplementedError
+
+
+@compiled_form_of(_pack_row)
+def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> Any:
+    if W.dtype == P.dtype:
+
+        def copy(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+            row, out = W[start + k, first : first + count], P[at : at + count]
+            for j in range(count):
+                out[j] = row[j]
+
+        return copy
+
+    def pairs(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+        place = start + 2 * k
+        low, out = W[place, first : first + count], P[at : at + count]
+        if place + 1 < stop:
+            high = W[place + 1, first : first + count]
+            for j in range(count):
+                out[j] = pair(low[j], high[j])
+        else:
+            for j in range(count):
+                out[j] = pair(low[j], np.float32(0))
+
+    return pairs
+
+
+def put_packed(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> None:
+    """Rows n and n + 1 < stop of `rows`, as word k of K of a packed right factor.
+
+    Nothing is done where P is of the rows' own type: such factors are not packed beforehand.
+    """
+    raise NotImplementedError
+
+
+@compiled_form_of(put_packed)
+def _put_packed(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> Any:
+    if rows.dtype == P.dtype:
+        return lambda rows, n, stop, P, k, K: None
+
+    def put(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> None:
+        first, M = 0, rows.shape[1]
+        while first < M:
+            width = tile_width(M - first, LANES)
+            _pack_row(rows, n, stop, 0, first, min(width, M - first), P, first * K + k * width)
+            first += width
+
+    return put
+
+
+@compiled
+def pack_columns(W: Any, P: Any, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
+    """Columns lo … hi − 1 of the rows start … stop − 1 of W, as K words each, to P; column `origin` is P's first.
+
+    The tile of column j begins at P[(j − origin) K]. A tile is VECTORS wide, near the right edge a single vector.
+    """
+    lanes = VECTOR_BYTES // P.itemsize
+    first = lo
+    while first < hi:
+        width = tile_width(hi - first, lanes)
+        count = min(width, hi - first)
+        for k in range(K):
+            at = (first - origin) * K + k * width
+            _pack_row(W, start, stop, k, first, count, P, at)
+            for j in range(count, width):
+                P[at + j] = 0
+        first += width
