@@ -12,6 +12,7 @@ import onnxruntime as ort
 from model.checkpoint import Checkpoint
 from model.engines.fused import fuse
 from model.engines.onnx_graph import advance_graph
+from model.engines.onnxruntime import available_cores
 from model.prediction import predict_rnn
 
 Run = Callable[[], Any]
@@ -42,6 +43,7 @@ def chapter(checkpoint: Checkpoint, prefix: str, num_chars: int) -> Run:
 def torch_by_hand(checkpoint: Checkpoint, ids: Ids, num_chars: int) -> Run:
     import torch  # type: ignore[import-not-found,unused-ignore]
 
+    torch.set_num_threads(available_cores())  # loading MXNet leaves it with one
     p = {name: torch.from_numpy(array) for name, array in checkpoint.parameters.items()}
     start = torch.from_numpy(ids.astype(np.int64))
     W_x = p["W_xh"] + p["b_h"]
@@ -62,6 +64,7 @@ def torch_by_hand(checkpoint: Checkpoint, ids: Ids, num_chars: int) -> Run:
 def torch_nn(checkpoint: Checkpoint, ids: Ids, num_chars: int) -> Run:
     import torch  # type: ignore[import-not-found,unused-ignore]
 
+    torch.set_num_threads(available_cores())
     config, p = checkpoint.config, checkpoint.parameters
     rnn = torch.nn.RNN(config.vocab_size, config.hidden_dim)
     output = torch.nn.Linear(config.hidden_dim, config.vocab_size)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from model import cells
 from model.config import ModelConfig
 from model.device import mx
+from model.engines.onnxruntime import available_cores
 from model.training.objective import grad_clipping
 from model.training.reference import Reference
 
@@ -63,8 +64,9 @@ def torch_step(
     import torch  # type: ignore[import-not-found,unused-ignore]
     from torch import nn
 
-    H, V = config.hidden_dim, config.vocab_size
+    torch.set_num_threads(available_cores())  # loading MXNet leaves it with one
     torch.manual_seed(0)
+    H, V = config.hidden_dim, config.vocab_size
     kind = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[config.cell]
     net, output = kind(H if embed else V, H, config.num_layers), nn.Linear(H, V)
     embedding = nn.Embedding(V, H)
