@@ -12,9 +12,9 @@ import numpy.typing as npt
 from model.config import ModelConfig
 from model.training.backend import Batch, State, Vector
 from model.training.bptt import rows, softmax
+from model.training.bptt.bfloat16 import PAIR
 from model.training.bptt.layers import LAYERS, Layer
 from model.training.bptt.products import Products
-from model.training.bptt.rounded_products import RoundedProducts
 from model.training.bptt.team import Team
 from model.training.dropout import NO_MASKS, Masks
 
@@ -45,7 +45,7 @@ class NumpyBackend:
         self._team = Team(threads)
         self._exact = self._fast = Products(self._team, dtype)
         if precision == "bfloat16":
-            self.name, self._fast = "numpy-bfloat16", RoundedProducts(self._team)
+            self.name, self._fast = "numpy-bfloat16", Products(self._team, PAIR)
         self._shapes = _fused_shapes(config)
         self.num_decayed = sum(int(np.prod(s)) for s in self._shapes.values() if len(s) == 2)
         self.weights: Vector = np.zeros(sum(int(np.prod(s)) for s in self._shapes.values()), dtype)
@@ -117,7 +117,7 @@ class NumpyBackend:
             if i > 0:
                 self._add_rows(d[f"b{i}"], dG)
                 below = room.shown[i - 1].reshape(layers[i - 1].dH.shape)
-                products.correlate(below, layer.G, layer.pG, d[f"W_x{i}"])
+                products.correlate(below, layer.pG, d[f"W_x{i}"])
                 products.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
         dW_x, db, indices = d["W_x0"], d["b0"], np.ascontiguousarray(data.T.reshape(-1))
         dW_x[:] = 0

@@ -56,9 +56,9 @@ def backward(
     dRH (N, H), rZR (N, words of 2H) and rC (N, words of H) are room for what a step's products write and read; pG is
     G as the products over all steps read it.
     """
-    T, N, D = dH.shape
+    T, _, D = dH.shape
     back, zr, c_only = dRH.reshape(-1), rZR.reshape(-1), rC.reshape(-1)
-    zr_wide, c_wide, half = rZR.shape[1], rC.shape[1], (N + 1) // 2
+    zr_wide, c_wide = rZR.shape[1], rC.shape[1]
     one = G.dtype.type(1)
     carried = np.zeros((hi - lo, D), G.dtype)  # the gradient that reaches the state before step t
     for t in range(T - 1, -1, -1):
@@ -82,5 +82,4 @@ def backward(
                 r[j] = inner[j] * before[j] * r[j] * (one - r[j])
             copy_words(row[: 2 * D], rZR[n])
         add_product(zr, lo * zr_wide, zr_wide, 1, Q_zr, carried.reshape(-1), 0, D, hi - lo, D)
-        for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)
+        put_packed(G, t, lo, hi, pG)

@@ -31,7 +31,7 @@ class Layer:
         self.dH = np.zeros((T, N, hidden_dim), dtype)
         self.masked = np.zeros((T, N, hidden_dim), dtype)  # room for the outputs that dropout leaves
         self.rG, self.rH = products.read_as(self.G), products.read_as(self.H)
-        self.pG = products.packed(T * -(-N // 2), self.num_gates * hidden_dim)
+        self.pG = products.packed(T, N, self.num_gates * hidden_dim)
 
     def begin(self, state: tuple[Array, ...]) -> None:
         self.H[0] = state[0]
@@ -63,7 +63,7 @@ class Rnn(Layer):
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         self._rows(rnn.backward, self.G, self.H, self.dH, self.rG, self.pG, self._products.pack(W_h.T))
-        self._products.correlate(self.H[:-1], self.G, self.pG, dW_h)
+        self._products.correlate(self.H[:-1], self.pG, dW_h)
 
 
 class Gru(Layer):
@@ -109,7 +109,7 @@ class Lstm(Layer):
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         self._rows(lstm.backward, self.G, self.C, self.dH, self.rG, self.pG, self._products.pack(W_h.T))
-        self._products.correlate(self.H[:-1], self.G, self.pG, dW_h)
+        self._products.correlate(self.H[:-1], self.pG, dW_h)
 
 
 LAYERS: dict[str, type[Layer]] = {"rnn": Rnn, "gru": Gru, "lstm": Lstm}

@@ -41,7 +41,7 @@ def forward(G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
 def backward(G: Any, C: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
     """Q = pack(W_hᵀ), W_hᵀ of shape (4H, H)."""
     T, N, D = dH.shape
-    wide, half = rG.shape[2], (N + 1) // 2
+    wide = rG.shape[2]
     g, d = rG.reshape(-1), dH.reshape(-1)
     one = G.dtype.type(1)
     dC = np.zeros((hi - lo, D), G.dtype)
@@ -62,5 +62,4 @@ def backward(G: Any, C: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int
                 i[j] = inner * c[j] * kept * (one - kept)
                 c[j] = inner * kept * (one - c[j] * c[j])
             put_words(G[t, n], rG[t, n])
-        for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)
+        put_packed(G, t, lo, hi, pG)

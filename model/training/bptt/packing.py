@@ -123,25 +123,27 @@ def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P
     return pairs
 
 
-def put_packed(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> None:
-    """Rows n and n + 1 < stop of `rows`, as word k of K of a packed right factor.
+def put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> None:
+    """Rows lo … hi − 1 of step t of G (T, N, M), as their words of the packed right factor (T·N, M); lo is even.
 
-    Nothing is done where P is of the rows' own type: such factors are not packed beforehand.
+    Pairs are made of rows of one step; the last row of an odd N is paired with zeros.
     """
     raise NotImplementedError
 
 
 @compiled_form_of(put_packed)
-def _put_packed(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> Any:
-    if rows.dtype == P.dtype:
-        return lambda rows, n, stop, P, k, K: None
+def _put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> Any:
+    per_word = 1 if G.dtype == P.dtype else 2
 
-    def put(rows: Any, n: Any, stop: Any, P: Any, k: Any, K: Any) -> None:
-        first, M = 0, rows.shape[1]
-        while first < M:
-            width = tile_width(M - first, LANES)
-            _pack_row(rows, n, stop, 0, first, min(width, M - first), P, first * K + k * width)
-            first += width
+    def put(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> None:
+        T, N, M = G.shape
+        each, lanes = (N + per_word - 1) // per_word, VECTOR_BYTES // P.itemsize
+        for n in range(lo, hi, per_word):
+            first, k = 0, t * each + n // per_word
+            while first < M:
+                width = tile_width(M - first, lanes)
+                _pack_row(G[t], n, hi, 0, first, min(width, M - first), P, first * T * each + k * width)
+                first += width
 
     return put
 

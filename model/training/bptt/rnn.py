@@ -35,7 +35,7 @@ def forward(G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
 def backward(G: Any, H: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
     """Q = pack(W_hhᵀ)."""
     T, N, D = G.shape
-    wide, half = rG.shape[2], (N + 1) // 2
+    wide = rG.shape[2]
     g, d = rG.reshape(-1), dH.reshape(-1)
     one = G.dtype.type(1)
     for t in range(T - 1, -1, -1):
@@ -46,5 +46,4 @@ def backward(G: Any, H: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int
             for j in range(D):
                 row[j] = back[j] * (one - out[j] * out[j])
             put_words(row, rG[t, n])
-        for n in range(lo, hi, 2):
-            put_packed(G[t], n, hi, pG, t * half + n // 2, T * half)
+        put_packed(G, t, lo, hi, pG)

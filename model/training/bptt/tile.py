@@ -34,58 +34,67 @@ def add_product(A: Any, a: int, a_row: int, a_k: int, P: Any, C: Any, c: int, c_
     first = 0
     while first < M:
         width = tile_width(M - first, lanes)
-        add_tile(A, a, a_row, a_k, P, first * K, C, c + first, c_row, N, K, width, min(width, M - first))
+        add_tile(A, a, a_row, a_k, P, first * K, C, c + first, c_row, N, K, width, min(width, M - first), False)
         first += width
 
 
 @compiled
 def add_tile(
     A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int,
-    count: int,
+    count: int, fresh: bool,
 ) -> None:  # fmt: skip
-    """The part of `add_product` that one tile of `width` columns makes; only the first `count` stand in C."""
+    """The part of `add_product` that one tile of `width` columns makes; only the first `count` stand in C.
+
+    What C holds counts as zero where `fresh`.
+    """
     if count == width:
-        _add_whole_tile(A, a, a_row, a_k, P, p, C, c, c_row, N, K, width)
+        _add_whole_tile(A, a, a_row, a_k, P, p, C, c, c_row, N, K, width, fresh)
         return
     rows = np.zeros(ROWS * width, C.dtype)  # as wide as the tile, which C is not
     for n in range(0, N, ROWS):
-        rows[:] = 0
         left = min(ROWS, N - n)
-        _add_whole_tile(A, a + n * a_row, a_row, a_k, P, p, rows, 0, width, left, K, width)
         for r in range(left):
             out = C[c + (n + r) * c_row : c + (n + r) * c_row + count]
             for j in range(count):
-                out[j] += rows[r * width + j]
+                rows[r * width + j] = out[j]
+        _add_whole_tile(A, a + n * a_row, a_row, a_k, P, p, rows, 0, width, left, K, width, fresh)
+        for r in range(left):
+            out = C[c + (n + r) * c_row : c + (n + r) * c_row + count]
+            for j in range(count):
+                out[j] = rows[r * width + j]
 
 
 @compiled
 def _add_whole_tile(
-    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int
-) -> None:
+    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int,
+    fresh: bool,
+) -> None:  # fmt: skip
     whole = N - N % ROWS
     narrow = width * P.itemsize == VECTOR_BYTES
     for k in range(0, K, DEPTH):
         depth, b, from_a = min(DEPTH, K - k), p + k * width, a + k * a_k
+        new = 1 if fresh and k == 0 else 0
         if narrow:
             for n in range(0, whole, ROWS):
-                _narrow4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+                _narrow4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth, new)
             for n in range(whole, N):
-                _narrow1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+                _narrow1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth, new)
         else:
             for n in range(0, whole, ROWS):
-                _wide4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+                _wide4(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth, new)
             for n in range(whole, N):
-                _wide1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth)
+                _wide1(A, from_a + n * a_row, a_row, a_k, P, b, C, c + n * c_row, c_row, depth, new)
 
 
 def _block(rows: int, vectors: int) -> Any:
-    """An intrinsic that adds A (rows, K) times one packed tile to a block of C, k by k in order."""
+    """An intrinsic that adds A (rows, K) times one packed tile to a block of C, or to zero, k by k in order."""
 
     def typed(
-        _typing: Any, A: Any, a: Any, a_row: Any, a_k: Any, P: Any, p: Any, C: Any, c: Any, c_row: Any, K: Any
-    ) -> Any:
+        _typing: Any, A: Any, a: Any, a_row: Any, a_k: Any, P: Any, p: Any, C: Any, c: Any, c_row: Any, K: Any,
+        fresh: Any,
+    ) -> Any:  # fmt: skip
         whole = types.int64
-        signature = types.void(A, whole, whole, whole, P, whole, C, whole, whole, whole)
+        signature = types.void(A, whole, whole, whole, P, whole, C, whole, whole, whole, whole)
         real = ir.DoubleType() if C.dtype == types.float64 else ir.FloatType()
         word = ir.IntType(32) if P.dtype == types.int32 else real
         lanes = VECTOR_BYTES // (C.dtype.bitwidth // 8)
@@ -95,10 +104,12 @@ def _block(rows: int, vectors: int) -> Any:
                 builder.bitcast(context.make_array(t)(context, builder, v).data, kind.as_pointer())
                 for t, v, kind in ((A, args[0], word), (P, args[4], word), (C, args[6], real))
             )
-            _, a, a_row, a_k, _, p, _, c, c_row, K = args
+            _, a, a_row, a_k, _, p, _, c, c_row, K, fresh = args
+            fresh = builder.icmp_signed("!=", fresh, ir.Constant(fresh.type, 0))
             _accumulate(
-                builder, (real, word), (rows, vectors, lanes), (at_A, a, a_row, a_k), (at_P, p), (at_C, c, c_row), K
-            )
+                builder, (real, word), (rows, vectors, lanes), (at_A, a, a_row, a_k), (at_P, p),
+                (at_C, c, c_row, fresh), K,
+            )  # fmt: skip
             return context.get_dummy_value()
 
         return signature, generate
@@ -139,7 +150,8 @@ def _accumulate(builder: Any, kinds: Any, shape: Any, A: Any, P: Any, C: Any, K:
     to = {
         (r, v): as_vector(place(C[0], C[1], builder.mul(number(r), C[2]), number(v * lanes)), vector) for r, v in blocks
     }
-    start = {rv: builder.load(to[rv], align=align) for rv in blocks}
+    zero = ir.Constant(vector, None)
+    start = {rv: builder.select(C[3], zero, builder.load(to[rv], align=align)) for rv in blocks}
     before, loop, after = builder.block, builder.append_basic_block("k"), builder.append_basic_block("stored")
     builder.branch(loop)
 

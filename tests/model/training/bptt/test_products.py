@@ -9,7 +9,6 @@ from model.training.bptt import bfloat16
 from model.training.bptt.bfloat16 import PAIR, pair
 from model.training.bptt.packing import put_packed
 from model.training.bptt.products import Products
-from model.training.bptt.rounded_products import RoundedProducts
 from model.training.bptt.team import Team
 from model.training.compiled import compiled
 
@@ -34,10 +33,6 @@ def random(shape: tuple[int, ...], operand: Any, seed: int = 0) -> Any:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float64 if operand == np.float64 else np.float32)
 
 
-def products(team: Team, operand: Any) -> Products:
-    return RoundedProducts(team) if operand == PAIR else Products(team, operand)
-
-
 def test_a_pair_holds_both_numbers_rounded_to_even() -> None:
     ties = np.array([0x3F808000, 0x3F818000, 0x3F80C001, 0x7F800000], np.uint32).view(np.float32)
     for low in [*ties, np.float32(-1.1), np.float32(0)]:
@@ -57,7 +52,7 @@ def test_dot_is_the_product_of_the_rounded_factors(
     B = random((M, K), operand, 1).T if right else random((K, M), operand, 1)
     out = np.full((N, M + 3), np.nan, A.dtype)
     for threads in (1, 3):
-        products(Team(threads), operand).dot(A, B, out[:, 1 : M + 1])
+        Products(Team(threads), operand).dot(A, B, out[:, 1 : M + 1])
         tolerance = 1e-12 if operand == np.float64 else 2e-5
         np.testing.assert_allclose(out[:, 1 : M + 1], exact(A, B, operand), rtol=tolerance, atol=tolerance * K**0.5)
     assert np.isnan(out[:, [0, M + 1, M + 2]]).all()
@@ -65,21 +60,18 @@ def test_dot_is_the_product_of_the_rounded_factors(
 
 @compiled
 def _pack(B: Any, P: Any) -> None:
-    T, N, _ = B.shape
-    half = (N + 1) // 2
-    for t in range(T):
-        for n in range(0, N, 2):
-            put_packed(B[t], n, N, P, t * half + n // 2, T * half)
+    for t in range(len(B)):
+        put_packed(B, t, 0, B.shape[1], P)
 
 
 @pytest.mark.parametrize("operand", OPERANDS)
 @pytest.mark.parametrize(("T", "N", "D", "M"), [(3, 4, 5, 65), (2, 5, 9, 128), (1, 1, 1, 1), (70, 6, 37, 50)])
 def test_correlate_sums_over_steps_and_rows(T: int, N: int, D: int, M: int, operand: Any) -> None:
     A, B = random((T, N, D), operand), random((T, N, M), operand, 1)
-    own = products(Team(2), operand)
-    P, out = own.packed(T * -(-N // 2), M), np.zeros((D, M), A.dtype)
+    own = Products(Team(2), operand)
+    P, out = own.packed(T, N, M), np.zeros((D, M), A.dtype)
     _pack(B, P)
-    own.correlate(A, B, P, out)
+    own.correlate(A, P, out)
     expected = exact(A.reshape(-1, D).T, B.reshape(-1, M), operand)
     np.testing.assert_allclose(out, expected, rtol=2e-5, atol=1e-4)
 
@@ -90,5 +82,5 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     outs = []
     for threads in (1, 2, 5):
         outs.append(np.zeros((37, 200), np.float32))
-        RoundedProducts(Team(threads)).dot(A, B, outs[-1])
+        Products(Team(threads), PAIR).dot(A, B, outs[-1])
     assert outs[0].tobytes() == outs[1].tobytes() == outs[2].tobytes()
