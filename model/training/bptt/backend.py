@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ class NumpyBackend:
         self._shapes = _fused_shapes(config)
         self.num_decayed = sum(int(np.prod(s)) for s in self._shapes.values() if len(s) == 2)
         self.weights: Vector = np.zeros(sum(int(np.prod(s)) for s in self._shapes.values()), dtype)
-        self.gradient: Vector = np.zeros_like(self.weights)
+        self.gradient: Vector = np.zeros(len(self.weights), dtype)
         self._weights, self._gradients = self._views(self.weights), self._views(self.gradient)
         self._rooms: dict[tuple[int, int, Products], Room] = {}
 
@@ -73,20 +72,16 @@ class NumpyBackend:
         """Outputs of all layers and the logits, b_y not yet added."""
         N, T = data.shape
         room = self._room(N, T, products)
-        w, team, layers = self._weights, self._team, room.layers
+        w, layers = self._weights, room.layers
         per_layer = layers[0].num_states
-        indices = np.ascontiguousarray(data.T.reshape(-1))
-        scale = self._input_scale(masks, len(indices))
+        nothing = rows.nothing(self.weights.dtype)
         for i, layer in enumerate(layers):
             layer.begin(state[i * per_layer : (i + 1) * per_layer])
-            G, b = _flat(layer.G), w[f"b{i}"]
-            if i == 0:
-                team.share(len(G), partial(rows.gather, w["W_x0"], b, indices, scale, G))
-            else:
-                products.dot(room.shown[i - 1], w[f"W_x{i}"], G)
-                self._add_to_rows(G, b)
+            if i > 0:
+                products.dot(room.shown[i - 1], w[f"W_x{i}"], _flat(layer.G))
+                self._add_to_rows(_flat(layer.G), w[f"b{i}"])
             room.W_h[i] = w[f"W_h{i}"] if not masks.recurrent else w[f"W_h{i}"] * masks.recurrent[i]
-            layer.forward(room.W_h[i])
+            layer.forward(self._inputs(data, masks) if i == 0 else nothing, room.W_h[i])
             room.shown[i] = self._shown(layer, self._mask(masks, i))
         products.dot(room.shown[-1], w["W_hy"], room.Y)
         return room
@@ -119,10 +114,10 @@ class NumpyBackend:
                 below = room.shown[i - 1].reshape(layers[i - 1].dH.shape)
                 products.correlate(below, layer.pG, d[f"W_x{i}"])
                 products.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
-        dW_x, db, indices = d["W_x0"], d["b0"], np.ascontiguousarray(data.T.reshape(-1))
+        dW_x, db = d["W_x0"], d["b0"]
         dW_x[:] = 0
         db[:] = 0
-        scale = self._input_scale(masks, len(indices))
+        _, _, indices, scale = (array.reshape(-1) for array in self._inputs(data, masks))
         self._team.share(len(db), lambda lo, hi: rows.scatter(dW_x, db, indices, scale, dG, lo, hi), grain=64)
 
     def _add_rows(self, db: Array, dG: Array) -> None:
@@ -151,10 +146,10 @@ class NumpyBackend:
         mask = masks.output if i == self.config.num_layers - 1 else masks.layers[i] if masks.layers else None
         return None if mask is None else _flat(mask)
 
-    def _input_scale(self, masks: Masks, size: int) -> Array:
-        if masks.input is None:
-            return np.ones(size, self.weights.dtype)
-        return masks.input.reshape(-1).astype(self.weights.dtype)
+    def _inputs(self, data: Batch, masks: Masks) -> rows.Inputs:
+        scale = np.ones(data.T.shape, np.float32) if masks.input is None else masks.input
+        w = self._weights
+        return w["W_x0"], w["b0"], np.ascontiguousarray(data.T), scale.astype(self.weights.dtype)
 
     def _room(self, N: int, T: int, products: Products) -> Room:
         """Buffers for batches of (N, T), made once."""

@@ -14,18 +14,20 @@ import numpy as np
 
 from model.training.bptt.activations import sigmoid, tanh
 from model.training.bptt.packing import copy_words, put_packed, put_words
+from model.training.bptt.rows import fill
 from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
 @compiled
-def forward(G: Any, H: Any, RH: Any, rH: Any, rRH: Any, P_zr: Any, P_h: Any, lo: int, hi: int) -> None:
+def forward(inputs: Any, G: Any, H: Any, RH: Any, rH: Any, rRH: Any, P_zr: Any, P_h: Any, lo: int, hi: int) -> None:
     """P_zr = pack of W_hz and W_hr side by side, (H, 2H); P_h = pack(W_hh)."""
     T, N, D = RH.shape
     wide = rH.shape[2]
     g, h, reset = G.reshape(-1), rH.reshape(-1), rRH.reshape(-1)
     one = G.dtype.type(1)
     for t in range(T):
+        fill(inputs, t, G, lo, hi)
         at, gates = (t * N + lo) * wide, (t * N + lo) * 3 * D
         for n in range(lo, hi):
             put_words(H[t, n], rH[t, n])

@@ -14,12 +14,16 @@ import numpy.typing as npt
 
 from model.training.bptt import gru, lstm, rnn
 from model.training.bptt.products import Products
+from model.training.bptt.rows import Inputs
 
 Array = npt.NDArray[np.floating[Any]]
 
 
 class Layer:
-    """`forward` turns `G` = X W_x + b into outputs `H`; `backward` turns `dH` into `G` = the gradient of that sum."""
+    """`forward` turns `G` = X W_x + b, which `inputs` may fill, into outputs `H`.
+
+    `backward` turns `dH` into `G` = the gradient of that sum.
+    """
 
     num_gates = 0
     num_states = 1
@@ -39,14 +43,14 @@ class Layer:
     def end(self) -> tuple[Array, ...]:
         return (self.H[-1].copy(),)
 
-    def forward(self, W_h: Array) -> None:
+    def forward(self, inputs: Inputs, W_h: Array) -> None:
         raise NotImplementedError
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         """Also fills dW_h with the gradient of W_h."""
         raise NotImplementedError
 
-    def _rows(self, work: Any, *arrays: Array) -> None:
+    def _rows(self, work: Any, *arrays: Any) -> None:
         """Calls work(*arrays, lo, hi) for shares of the N rows."""
         self._team.share(self.G.shape[1], lambda lo, hi: work(*arrays, lo, hi))
 
@@ -58,8 +62,8 @@ class Layer:
 class Rnn(Layer):
     num_gates = 1
 
-    def forward(self, W_h: Array) -> None:
-        self._rows(rnn.forward, self.G, self.H, self.rH, self._products.pack(W_h))
+    def forward(self, inputs: Inputs, W_h: Array) -> None:
+        self._rows(rnn.forward, inputs, self.G, self.H, self.rH, self._products.pack(W_h))
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         self._rows(rnn.backward, self.G, self.H, self.dH, self.rG, self.pG, self._products.pack(W_h.T))
@@ -77,10 +81,10 @@ class Gru(Layer):
         self.rZR = products.room(N, 2 * hidden_dim)
         self.rC = products.room(N, hidden_dim)
 
-    def forward(self, W_h: Array) -> None:
+    def forward(self, inputs: Inputs, W_h: Array) -> None:
         two = 2 * W_h.shape[0]
         P_zr, P_h = self._products.pack(W_h[:, :two]), self._products.pack(W_h[:, two:])
-        self._rows(gru.forward, self.G, self.H, self.RH, self.rH, self.rRH, P_zr, P_h)
+        self._rows(gru.forward, inputs, self.G, self.H, self.RH, self.rH, self.rRH, P_zr, P_h)
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         H = W_h.shape[0]
@@ -104,8 +108,8 @@ class Lstm(Layer):
     def end(self) -> tuple[Array, ...]:
         return self.H[-1].copy(), self.C[-1].copy()
 
-    def forward(self, W_h: Array) -> None:
-        self._rows(lstm.forward, self.G, self.H, self.C, self.rH, self._products.pack(W_h))
+    def forward(self, inputs: Inputs, W_h: Array) -> None:
+        self._rows(lstm.forward, inputs, self.G, self.H, self.C, self.rH, self._products.pack(W_h))
 
     def backward(self, W_h: Array, dW_h: Array) -> None:
         self._rows(lstm.backward, self.G, self.C, self.dH, self.rG, self.pG, self._products.pack(W_h.T))

@@ -13,16 +13,18 @@ import numpy as np
 
 from model.training.bptt.activations import sigmoid, tanh
 from model.training.bptt.packing import put_packed, put_words
+from model.training.bptt.rows import fill
 from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
 @compiled
-def forward(G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
+def forward(inputs: Any, G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
     """P = pack(W_h), W_h of shape (H, 4H)."""
     T, N, D, wide = H.shape[0] - 1, H.shape[1], H.shape[2], rH.shape[2]
     g, h = G.reshape(-1), rH.reshape(-1)
     for t in range(T):
+        fill(inputs, t, G, lo, hi)
         for n in range(lo, hi):
             put_words(H[t, n], rH[t, n])
         add_product(h, (t * N + lo) * wide, wide, 1, P, g, (t * N + lo) * 4 * D, 4 * D, hi - lo, 4 * D)

@@ -61,10 +61,10 @@ class Products:
             P = np.empty(words(DEPTH, self._operand) * self._wide, self._operand)
             _product(left, first * a_row, a_row, a_k, B, P, lo, hi, flat, first * c_row, c_row, count)
 
-        if N >= M:
-            self.team.share(N, lambda lo, hi: piece(lo, hi - lo, 0, M))
-        else:
+        if self.team.threads * self._wide <= M:  # then no tile is packed twice
             self.team.share(M, lambda lo, hi: piece(0, N, lo, hi), grain=self._wide)
+        else:
+            self.team.share(N, lambda lo, hi: piece(lo, hi - lo, 0, M))
 
     def correlate(self, A: Array, P: Array, out: Array) -> None:
         """out = Aᵀ B summed over steps and rows, A (T, N, D), where P holds B (T, N, M) as `put_packed` left it."""

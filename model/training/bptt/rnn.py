@@ -11,17 +11,19 @@ from typing import Any
 
 from model.training.bptt.activations import tanh
 from model.training.bptt.packing import put_packed, put_words
+from model.training.bptt.rows import fill
 from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
 
 @compiled
-def forward(G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
+def forward(inputs: Any, G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
     """P = pack(W_hh)."""
     T, N, D = G.shape
     wide = rH.shape[2]
     g, h = G.reshape(-1), rH.reshape(-1)
     for t in range(T):
+        fill(inputs, t, G, lo, hi)
         for n in range(lo, hi):
             put_words(H[t, n], rH[t, n])
         add_product(h, (t * N + lo) * wide, wide, 1, P, g, (t * N + lo) * D, D, hi - lo, D)

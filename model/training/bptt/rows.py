@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from model.training.compiled import compiled
 
+Array = npt.NDArray[Any]
+
+
+# What fills a layer's G: W (D, M), b (M), and for each step and row an index of W and a factor, both (T, N).
+Inputs: TypeAlias = "tuple[Array, Array, Array, Array]"
+
 
 @compiled
-def gather(W: Any, b: Any, indices: Any, scale: Any, G: Any, lo: int, hi: int) -> None:
-    """G[i] = scale[i] W[indices[i]] + b for i from lo to hi − 1."""
-    for i in range(lo, hi):
-        row, out, s = W[indices[i]], G[i], scale[i]
+def fill(inputs: Any, t: int, G: Any, lo: int, hi: int) -> None:
+    """G[t, n] = scale[t, n] W[indices[t, n]] + b for n from lo to hi − 1; without indices G is left as it is."""
+    W, b, indices, scale = inputs
+    if len(indices) == 0:
+        return
+    for n in range(lo, hi):
+        row, out, s = W[indices[t, n]], G[t, n], scale[t, n]
         for j in range(len(b)):
             out[j] = s * row[j] + b[j]
 
@@ -38,3 +50,8 @@ def add_rows(db: Any, dG: Any, lo: int, hi: int) -> None:
         row = dG[i, lo:hi]
         for j in range(hi - lo):
             out[j] += row[j]
+
+
+def nothing(dtype: Any) -> Inputs:
+    """For a layer whose G is filled already."""
+    return np.zeros((0, 0), dtype), np.zeros(0, dtype), np.zeros((0, 0), np.int32), np.zeros((0, 0), dtype)

@@ -24,7 +24,7 @@ def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int
     one = Y.dtype.type(1)
     db[:] = 0
     for i in range(lo, hi):
-        y = Y[i]
+        y, label = Y[i], labels[i]
         for j in range(V):
             y[j] += b[j]
         lanes[:] = y[0]
@@ -37,10 +37,10 @@ def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int
             top = max(top, lanes[lane])
         for j in range(whole, V):
             top = max(top, y[j])
-        chosen = y[labels[i]] - top
-        lanes[:] = 0
+        chosen = y[label] - top
         for j in range(V):
             y[j] = exp(y[j] - top)
+        lanes[:] = 0
         for j in range(0, whole, LANES):
             block = y[j : j + LANES]
             for lane in range(LANES):
@@ -54,6 +54,6 @@ def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int
         share = one / total
         for j in range(V):
             y[j] *= share
-        y[labels[i]] -= one
-        for j in range(V):
             db[j] += y[j]
+        y[label] -= one
+        db[label] -= one
