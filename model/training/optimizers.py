@@ -35,7 +35,7 @@ class Sgd:
     def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:
         if decay:
             weights[: self._num_decayed] *= 1 - rate * decay
-        weights -= (rate * scale) * gradient
+        _sgd(weights, gradient, weights.dtype.type(rate * scale))
 
 
 class Adam:
@@ -72,6 +72,12 @@ def follow(average: Vector, weights: Vector, share: Any) -> None:
 
 
 OPTIMIZERS: dict[str, type[Sgd] | type[Adam]] = {"sgd": Sgd, "adam": Adam}
+
+
+@compiled
+def _sgd(w: Vector, gradient: Vector, step: Any) -> None:
+    for i in range(len(w)):
+        w[i] -= step * gradient[i]
 
 
 @compiled

@@ -23,11 +23,13 @@ Array = npt.NDArray[np.floating[Any]]
 class Room:
     """What one shape of batch is computed in."""
 
-    def __init__(self, layers: list[Layer], Y: Array, losses: Array) -> None:
+    def __init__(self, layers: list[Layer], Y: Array) -> None:
         self.layers = layers
-        self.shown = [layer.masked for layer in layers]  # outputs as the layer above sees them, (T·N, H)
-        self.W_h = [layer.masked for layer in layers]  # recurrent weights as the batch uses them
-        self.Y, self.losses = Y, losses  # (T·N, V), (T·N,)
+        self.shown = [layer.masked for layer in layers]  # outputs as the layer above sees them, (T, N, H)
+        hidden = (layers[0].H.shape[2], layers[0].G.shape[2])
+        self.masked_W_h = [np.zeros(hidden, Y.dtype) for _ in layers]
+        self.W_h = list(self.masked_W_h)  # recurrent weights as the batch uses them
+        self.Y, self.losses = Y, np.zeros(Y.shape[:2], Y.dtype)  # (T, N, V), (T, N)
 
     def end(self) -> State:
         """The state behind the batch."""
@@ -61,12 +63,11 @@ class NumpyBackend:
     def losses(self, data: Batch, labels: Batch, state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
         room = self._forward(data, state, NO_MASKS, self._exact)
         self._loss(room, labels)
-        N, T = data.shape
-        return room.losses.reshape(T, N).T.copy(), room.end()
+        return room.losses.T.copy(), room.end()
 
     def step(self, ids: npt.NDArray[np.int32], state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
         room = self._forward(ids[:, None], state, NO_MASKS, self._exact)
-        return room.Y + self._weights["b_y"], room.end()
+        return room.Y[0] + self._weights["b_y"], room.end()
 
     def _forward(self, data: Batch, state: State, masks: Masks, products: Products) -> Room:
         """Outputs of all layers and the logits, b_y not yet added."""
@@ -78,41 +79,43 @@ class NumpyBackend:
         for i, layer in enumerate(layers):
             layer.begin(state[i * per_layer : (i + 1) * per_layer])
             if i > 0:
-                products.dot(room.shown[i - 1], w[f"W_x{i}"], _flat(layer.G))
+                products.dot(_flat(room.shown[i - 1]), w[f"W_x{i}"], _flat(layer.G))
                 self._add_to_rows(_flat(layer.G), w[f"b{i}"])
-            room.W_h[i] = w[f"W_h{i}"] if not masks.recurrent else w[f"W_h{i}"] * masks.recurrent[i]
+            room.W_h[i] = self._masked(
+                w[f"W_h{i}"], masks.recurrent[i] if masks.recurrent else None, room.masked_W_h[i]
+            )
             layer.forward(self._inputs(data, masks) if i == 0 else nothing, room.W_h[i])
-            room.shown[i] = self._shown(layer, self._mask(masks, i))
-        products.dot(room.shown[-1], w["W_hy"], room.Y)
+            room.shown[i] = self._masked(layer.H[1:], self._mask(masks, i), layer.masked)
+        products.dot(_flat(room.shown[-1]), w["W_hy"], _flat(room.Y))
         return room
 
     def _loss(self, room: Room, labels: Batch) -> None:
         """Losses, and the logits become their gradient; that of b_y is filled in."""
-        wanted, Y, b = np.ascontiguousarray(labels.T.reshape(-1)), room.Y, self._weights["b_y"]
-        parts = np.zeros((self._team.threads, len(b)), Y.dtype)
+        wanted, b = np.ascontiguousarray(labels.T), self._weights["b_y"]
+        T = len(wanted)
+        parts = np.zeros((self._team.threads, len(b)), room.Y.dtype)
 
         def share(lo: int, hi: int) -> None:
-            part = parts[lo * len(parts) // len(Y)]  # one of its own for each share
-            softmax.loss_and_gradient(Y, b, wanted, room.losses, part, lo, hi)
+            part = parts[lo * len(parts) // T]  # one of its own for each share
+            softmax.loss_and_gradient(room.Y, b, wanted, room.losses, part, lo, hi)
 
-        self._team.share(len(Y), share)
+        self._team.share(T, share, grain=1)
         parts.sum(axis=0, out=self._gradients["b_y"])
 
     def _backward(self, room: Room, data: Batch, masks: Masks) -> None:
-        w, d, products, layers, dY = self._weights, self._gradients, self._fast, room.layers, room.Y
-        products.dot(room.shown[-1].T, dY, d["W_hy"])
-        products.dot(dY, w["W_hy"].T, _flat(layers[-1].dH))
+        w, d, products, layers = self._weights, self._gradients, self._fast, room.layers
+        products.dot(_flat(room.shown[-1]).T, _flat(room.Y), d["W_hy"])
+        products.dot(_flat(room.Y), w["W_hy"].T, _flat(layers[-1].dH))
         for i in range(len(layers) - 1, -1, -1):
             layer = layers[i]
-            self._multiply(_flat(layer.dH), self._mask(masks, i), _flat(layer.dH))
+            self._masked(layer.dH, self._mask(masks, i), layer.dH)
             layer.backward(room.W_h[i], d[f"W_h{i}"])
             if masks.recurrent:
-                d[f"W_h{i}"] *= masks.recurrent[i]
+                self._masked(d[f"W_h{i}"], masks.recurrent[i], d[f"W_h{i}"])
             dG = _flat(layer.G)
             if i > 0:
                 self._add_rows(d[f"b{i}"], dG)
-                below = room.shown[i - 1].reshape(layers[i - 1].dH.shape)
-                products.correlate(below, layer.pG, d[f"W_x{i}"])
+                products.correlate(room.shown[i - 1], layer.pG, d[f"W_x{i}"])
                 products.dot(dG, w[f"W_x{i}"].T, _flat(layers[i - 1].dH))
         dW_x, db = d["W_x0"], d["b0"]
         dW_x[:] = 0
@@ -127,24 +130,16 @@ class NumpyBackend:
     def _add_to_rows(self, G: Array, b: Array) -> None:
         self._team.share(len(G), lambda lo, hi: np.add(G[lo:hi], b, out=G[lo:hi]))
 
-    def _multiply(self, A: Array, mask: Array | None, out: Array) -> None:
-        """out = A ⊙ mask, all (T·N, H)."""
-        if mask is not None:
-            self._team.share(len(A), lambda lo, hi: np.multiply(A[lo:hi], mask[lo:hi], out=out[lo:hi]))
-
-    def _shown(self, layer: Layer, mask: Array | None) -> Array:
-        """What the layer above sees of a layer, (T·N, H)."""
-        outputs = _flat(layer.H[1:])
+    def _masked(self, A: Array, mask: Array | None, room: Array) -> Array:
+        """A ⊙ mask, in `room`; A itself where nothing is hidden."""
         if mask is None:
-            return outputs
-        shown = _flat(layer.masked)
-        self._multiply(outputs, mask, shown)
-        return shown
+            return A
+        self._team.share(len(A), lambda lo, hi: np.multiply(A[lo:hi], mask[lo:hi], out=room[lo:hi]), grain=1)
+        return room
 
     def _mask(self, masks: Masks, i: int) -> Array | None:
-        """(T·N, H)"""
-        mask = masks.output if i == self.config.num_layers - 1 else masks.layers[i] if masks.layers else None
-        return None if mask is None else _flat(mask)
+        """Of what the layer above sees of layer i, (T, N, H)."""
+        return masks.output if i == self.config.num_layers - 1 else masks.layers[i] if masks.layers else None
 
     def _inputs(self, data: Batch, masks: Masks) -> rows.Inputs:
         scale = np.ones(data.T.shape, np.float32) if masks.input is None else masks.input
@@ -156,8 +151,8 @@ class NumpyBackend:
         if (N, T, products) not in self._rooms:
             config, dtype = self.config, self.weights.dtype
             layers = [LAYERS[config.cell](N, T, config.hidden_dim, dtype, products) for _ in range(config.num_layers)]
-            Y, losses = np.zeros((N * T, config.vocab_size), dtype), np.zeros(N * T, dtype)
-            self._rooms[N, T, products] = Room(layers, Y, losses)
+            Y = np.zeros((T, N, config.vocab_size), dtype)
+            self._rooms[N, T, products] = Room(layers, Y)
         return self._rooms[N, T, products]
 
     def load(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:

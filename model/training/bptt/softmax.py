@@ -1,4 +1,4 @@
-"""Softmax cross-entropy and its gradient in one pass over the logits, for rows lo … hi − 1."""
+"""Softmax cross-entropy and its gradient in one pass over the logits, for steps lo … hi − 1."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ LANES = 16  # sums and maxima run in so many lanes, in a fixed order: fast, and 
 
 @compiled
 def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int, hi: int) -> None:
-    """With Z = Y + b: losses[i] = −log softmax(Z[i])[labels[i]], and Y[i] becomes softmax(Z[i]) − one_hot(labels[i]).
+    """With Z = Y + b: losses are −log softmax(Z)[labels], and Y becomes softmax(Z) − one_hot(labels).
 
-    Y is (T·N, V); db becomes the sum of these rows.
+    Y is (T, N, V), labels and losses (T, N); db becomes the sum of the new Y over its rows.
     """
+    db[:] = 0
+    for t in range(lo, hi):
+        _rows(Y[t], b, labels[t], losses[t], db)
+
+
+@compiled
+def _rows(Y: Any, b: Any, labels: Any, losses: Any, db: Any) -> None:
     V = Y.shape[1]
     lanes = np.zeros(LANES, Y.dtype)
     whole = V - V % LANES
     one = Y.dtype.type(1)
-    db[:] = 0
-    for i in range(lo, hi):
+    for i in range(len(Y)):
         y, label = Y[i], labels[i]
         for j in range(V):
             y[j] += b[j]
