@@ -148,20 +148,42 @@ def _put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> Any:
     return put
 
 
+def _word(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any:
+    """Word k of column j of the rows start … stop − 1 of W, of P's type."""
+    raise NotImplementedError
+
+
+@compiled_form_of(_word)
+def _compiled_word(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any:
+    if W.dtype == P.dtype:
+        return lambda W, start, stop, k, j, P: W[start + k, j]
+
+    def of_two(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any:
+        low = start + 2 * k
+        return pair(W[low, j], W[low + 1, j] if low + 1 < stop else np.float32(0))
+
+    return of_two
+
+
 @compiled
 def pack_columns(W: Any, P: Any, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
     """Columns lo … hi − 1 of the rows start … stop − 1 of W, as K words each, to P; column `origin` is P's first.
 
     The tile of column j begins at P[(j − origin) K]. A tile is VECTORS wide, near the right edge a single vector.
     """
-    lanes = VECTOR_BYTES // P.itemsize
+    lanes, turned = VECTOR_BYTES // P.itemsize, W.strides[0] < W.strides[1]
     first = lo
     while first < hi:
         width = tile_width(hi - first, lanes)
-        count = min(width, hi - first)
+        count, at = min(width, hi - first), (first - origin) * K
+        if turned:  # its columns are contiguous: go down them by as much as a cache line holds
+            for k in range(0, K, lanes):
+                for j in range(count):
+                    for i in range(k, min(k + lanes, K)):
+                        P[at + i * width + j] = _word(W, start, stop, i, first + j, P)
+        else:
+            for k in range(K):
+                _pack_row(W, start, stop, k, first, count, P, at + k * width)
         for k in range(K):
-            at = (first - origin) * K + k * width
-            _pack_row(W, start, stop, k, first, count, P, at)
-            for j in range(count, width):
-                P[at + j] = 0
+            P[at + k * width + count : at + (k + 1) * width] = 0
         first += width

@@ -62,7 +62,7 @@ class Products:
             _product(left, first * a_row, a_row, a_k, B, P, lo, hi, flat, first * c_row, c_row, count)
 
         if self.team.threads * self._wide <= M:  # then no tile is packed twice
-            self.team.share(M, lambda lo, hi: piece(0, N, lo, hi), grain=self._wide)
+            self.team.share(M, lambda lo, hi: piece(0, N, lo, hi), grain=self._wide // VECTORS)
         else:
             self.team.share(N, lambda lo, hi: piece(lo, hi - lo, 0, M))
 

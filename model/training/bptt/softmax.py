@@ -9,7 +9,7 @@ import numpy as np
 from model.training.bptt.activations import exp
 from model.training.compiled import compiled
 
-LANES = 16  # sums and maxima run in so many lanes, in a fixed order: fast, and the same every time
+LANES = 64  # sums and maxima run in so many lanes, in a fixed order: fast, and the same every time
 
 
 @compiled
