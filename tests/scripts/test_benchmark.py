@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from model.config import ModelConfig
 from scripts.benchmark import app
-from scripts.benchmarks import decoding, serving
+from scripts.benchmarks import decoding, serving, training
 from scripts.benchmarks.measuring import json_line, ratio, table
 
 TINY = ModelConfig("rnn", 1, 16, 30)
@@ -32,6 +32,28 @@ def test_decode_prints_tables_and_then_one_json_line() -> None:
     assert figures["machine"]["cores"] >= 1
     assert "the chapter's predict_rnn" in figures["rows_1"]
     assert figures["rows_128"]["generate"]["generate_is"] == 1
+
+
+@pytest.mark.usefixtures("_tiny")
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_train_measures_every_way_to_compute_the_step(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    config = ModelConfig(cell, 1, 16, 30)
+    monkeypatch.setattr(training, "CHAPTER", TINY)
+    monkeypatch.setattr(training, "CASES", (training.Case("tiny", config, 4, 5, "sgd"),))
+    monkeypatch.setattr(training, "TURN_S", 0.001)
+    monkeypatch.setattr(training, "PEAK_SIZE", 64)
+    result = CliRunner().invoke(app, ["train", "--rounds", "1"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output.strip().splitlines()[-1])["tiny"]
+    assert found["nextchar"]["nextchar_is"] == 1
+    assert ("MXNet, the chapter's way" in found) == (cell == "rnn")
+    assert all(own["chars_per_s"] > 0 for name, own in found.items() if name != "peak_gflops")
+
+
+def test_a_step_is_as_many_operations_as_its_products_have() -> None:
+    case = training.Case("", ModelConfig("lstm", 2, 8, 30), 4, 5, "sgd")
+    recurrent, input_of_the_upper, output = 2 * 4 * 8 * 8, 4 * 8 * 8, 8 * 30
+    assert case.flops == 3 * 2 * 4 * 5 * (recurrent + input_of_the_upper + output)
 
 
 def test_no_text_differs_in_company() -> None:

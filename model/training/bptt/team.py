@@ -1,23 +1,16 @@
-"""Threads that share out rows or columns, one per core, each with a BLAS of its own.
+"""Threads that share out rows or columns, one per core.
 
-The pieces are the same for a given number of threads, and what they compute does not depend on it but for sums that
-BLAS splits; so the same machine gives the same bytes.
+The pieces are the same for a given number of threads, so the same machine gives the same bytes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 
 Work: TypeAlias = Callable[[int, int], Any]
 Outcomes: TypeAlias = "SimpleQueue[BaseException | None]"
@@ -40,7 +33,6 @@ class Team:
         for tasks in self._tasks:
             threading.Thread(target=_work, args=(tasks,), name="training", daemon=True).start()
         weakref.finalize(self, _dismiss, self._tasks)
-        _one_thread_per_product()
 
     def share(self, size: int, work: Work, grain: int = _GRAIN) -> None:
         """Calls work(lo, hi) for pieces that make up 0 … size − 1, at the same time; raises what one of them raises."""
@@ -54,10 +46,6 @@ class Team:
             failure = done.get() or failure
         if failure is not None:
             raise failure
-
-    def dot(self, A: npt.NDArray[Any], B: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-        """out = A B, its rows shared out. `out` is C-contiguous."""
-        self.share(len(out), lambda lo, hi: np.dot(A[lo:hi], B, out=out[lo:hi]), grain=16)
 
 
 def _work(tasks: SimpleQueue[Task | None]) -> None:
@@ -78,18 +66,3 @@ def _outcome(work: Work, piece: tuple[int, int]) -> BaseException | None:
 def _dismiss(threads: list[SimpleQueue[Task | None]]) -> None:
     for tasks in threads:
         tasks.put(None)
-
-
-@functools.cache
-def _one_thread_per_product() -> None:
-    """Tells NumPy's OpenBLAS to compute in the thread that asks.
-
-    Its own threads wait for work by spinning, which takes the cores from ours. Where NumPy has another BLAS there is
-    nothing to tell: it works, at most slower.
-    """
-    for library in (Path(np.__file__).parent.parent / "numpy.libs").glob("libopenblas*"):
-        loaded = ctypes.CDLL(str(library))
-        for name in ("openblas_set_num_threads64_", "openblas_set_num_threads"):
-            if hasattr(loaded, name):
-                getattr(loaded, name)(1)
-                break
