@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numba
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload as _overload
+
+from model.compiled import kept
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -18,7 +19,7 @@ def compiled(function: F) -> F:
     Of the fast-math licences only fused multiply-add is taken: NaN and infinity stay what they are, and nothing is
     reordered, so the same input gives the same bytes.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function))
+    return kept(function, error_model="numpy", fastmath={"contract"})
 
 
 def intrinsic(function: Callable[..., object]) -> Any:
