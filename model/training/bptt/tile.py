@@ -20,7 +20,7 @@ from model.training.bptt.packing import VECTOR_BYTES, VECTORS, padded, tile_widt
 from model.training.compiled import compiled, intrinsic
 
 ROWS = 4
-DEPTH = 128  # rows of a wide tile that are used for all rows of the left factor while they are in the nearest cache
+DEPTH = 256  # rows of a wide tile that are used for all rows of the left factor while they are in a near cache
 
 
 @compiled
@@ -47,21 +47,26 @@ def add_tile(
 
     What C holds counts as zero where `fresh`.
     """
-    if count == width:
-        _add_whole_tile(A, a, a_row, a_k, P, p, C, c, c_row, N, K, width, fresh)
-        return
-    rows = np.zeros(ROWS * width, C.dtype)  # as wide as the tile, which C is not
-    for n in range(0, N, ROWS):
-        left = min(ROWS, N - n)
-        for r in range(left):
-            out = C[c + (n + r) * c_row : c + (n + r) * c_row + count]
-            for j in range(count):
-                rows[r * width + j] = out[j]
-        _add_whole_tile(A, a + n * a_row, a_row, a_k, P, p, rows, 0, width, left, K, width, fresh)
-        for r in range(left):
-            out = C[c + (n + r) * c_row : c + (n + r) * c_row + count]
-            for j in range(count):
-                out[j] = rows[r * width + j]
+    # Where C is narrower than the tile, a few rows at a time go through rows that are as wide.
+    whole = count == width
+    rows = np.zeros(1 if whole else ROWS * width, C.dtype)
+    step = N if whole else ROWS
+    for n in range(0, N, step):
+        left = min(step, N - n)
+        if not whole:
+            _copy(C, c + n * c_row, c_row, rows, 0, width, left, count)
+        to, at, to_row = (C, c, c_row) if whole else (rows, 0, width)
+        _add_whole_tile(A, a + n * a_row, a_row, a_k, P, p, to, at, to_row, left, K, width, fresh)
+        if not whole:
+            _copy(rows, 0, width, C, c + n * c_row, c_row, left, count)
+
+
+@compiled
+def _copy(source: Any, a: int, a_row: int, target: Any, b: int, b_row: int, N: int, M: int) -> None:
+    for n in range(N):
+        given, out = source[a + n * a_row : a + n * a_row + M], target[b + n * b_row : b + n * b_row + M]
+        for j in range(M):
+            out[j] = given[j]
 
 
 @compiled
