@@ -2,6 +2,8 @@
 
 Clients are plain sockets that keep their connection and share one event loop in this process; they take part of the
 machine, the same part whoever serves.
+
+Longer than most modules: a server, a load and what is read off them, each used once.
 """
 
 from __future__ import annotations

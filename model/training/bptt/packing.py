@@ -41,15 +41,6 @@ def room_for(K: int, M: int, operand: Any) -> Array:
     return np.zeros(K * padded(M, VECTOR_BYTES // np.dtype(operand).itemsize), operand)
 
 
-def pack(W: Array, operand: Any = None) -> Array:
-    """A (K, M) matrix packed; in its own type unless another operand is named."""
-    operand = W.dtype if operand is None else operand
-    K, M = words(W.shape[0], operand), W.shape[1]
-    packed = room_for(K, M, operand)
-    pack_columns(W, packed, 0, W.shape[0], 0, M, K, 0)
-    return packed
-
-
 @compiled
 def tile_width(left: int, lanes: int) -> int:
     """Columns of the next tile when `left` are left: as wide as can be, but not half empty."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from model.training.bptt.activations import exp, sigmoid, tanh
-from model.training.bptt.packing import pack
+from model.training.bptt.products import Products
+from model.training.bptt.team import Team
 from model.training.bptt.tile import add_product
 from model.training.compiled import compiled
 
@@ -16,7 +17,7 @@ def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[
     A, W, C = (rng.normal(size=shape).astype(dtype) for shape in ((N, K + 2), (K, M), (N, M + 3)))
     expected = C.copy()
     expected[:, 2 : M + 2] += A[:, 1 : K + 1] @ W
-    add_product(A.reshape(-1), 1, K + 2, 1, pack(W), C.reshape(-1), 2, M + 3, N, M)
+    add_product(A.reshape(-1), 1, K + 2, 1, Products(Team(1), dtype).pack(W), C.reshape(-1), 2, M + 3, N, M)
     np.testing.assert_allclose(C, expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5)
 
 
