@@ -19,7 +19,6 @@ Array = npt.NDArray[Any]
 
 _WIDE = bool(dict(binding.get_host_cpu_features()).get("avx512f"))
 VECTOR_BYTES = 64 if _WIDE else 32
-LANES = VECTOR_BYTES // 4  # of a vector of float32 or of pairs
 VECTORS = 4 if _WIDE else 2  # of a wide tile: 4 rows × VECTORS accumulators and what they need fit the registers
 
 
