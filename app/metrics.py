@@ -78,6 +78,9 @@ class ModelMetrics(Observer):
     def tick(self, rows: int, steps: int, seconds: float) -> None:
         self._batch_size.observe(rows)
 
+    def step_failed(self) -> None:
+        self._failures.inc()
+
     def admitted(self, queue_s: float, cached_chars: int | None) -> None:
         self._queue_seconds.observe(queue_s)
         if cached_chars is not None:
@@ -93,5 +96,3 @@ class ModelMetrics(Observer):
             self._char_seconds.observe(seconds / written)
         if outcome == "cancelled":
             self._cancelled.inc()
-        elif outcome == "failed":
-            self._failures.inc()

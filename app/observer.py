@@ -12,6 +12,9 @@ class Observer:
     def tick(self, rows: int, steps: int, seconds: float) -> None:
         """One engine call advanced so many rows by so many characters each."""
 
+    def step_failed(self) -> None:
+        """One engine call failed, with whatever requests were in it, or with none."""
+
     def admitted(self, queue_s: float, cached_chars: int | None) -> None:
         """A request left the queue. cached_chars: of its prefix, held by the cache; None where it was not asked."""
 

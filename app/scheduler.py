@@ -244,6 +244,7 @@ class Scheduler:
             step()
         except Exception:
             self.failures += 1
+            self._observer.step_failed()
             log.exception("a decoding step failed (%d in a row)", self.failures)
             for job in self._active():
                 self._drop(job, "failed", StepFailed("the model failed while it was writing this"))
