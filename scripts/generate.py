@@ -12,6 +12,7 @@ import typer
 import model
 from model.errors import NextcharError
 from model.language_model import LanguageModel
+from scripts.terminal import escaped
 
 
 def generate(
@@ -36,7 +37,8 @@ def generate(
         )
         for g in written:
             body = {"text": g.text, "prefix": g.prefix, "generated": g.generated, "seed": g.seed}
-            print(json.dumps(body, ensure_ascii=False) if as_json else g.text, flush=True)
+            line = json.dumps(body, ensure_ascii=False) if as_json else g.text
+            print(escaped(line) if sys.stdout.isatty() else line, flush=True)
 
     try:
         if not prefixes and not interactive:
