@@ -18,10 +18,11 @@ import model
 from app.errors import ProblemError, show
 from app.metrics import Metrics, ModelMetrics
 from app.scheduler import Scheduler
-from app.settings import MODEL_NAME, Settings
+from app.settings import Settings
 from model.checkpoint import FILE_NAME
 from model.errors import NextcharError
 from model.language_model import LanguageModel
+from model.versions import MODEL_NAME
 
 log = structlog.get_logger()
 

@@ -6,7 +6,6 @@ Every field is the environment variable `NEXTCHAR_` + its name in capitals.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,9 +14,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import NextcharError
+from model.versions import MODEL_NAME
 
 PREFIX = "NEXTCHAR_"
-MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 class SettingsError(NextcharError):
