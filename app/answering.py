@@ -34,11 +34,15 @@ from model.sampling import Sampling
 
 @dataclass(frozen=True)
 class Question:
-    """A request that can be decoded. `prefix` is as the model sees it, and "" after a token."""
+    """A request that can be decoded. `prefix` is as the model sees it, and "" after a token.
+
+    unmatchable_stops: those of the stop strings that this model cannot write.
+    """
 
     served: Served
     request: GenerateRequest
     prefix: str
+    unmatchable_stops: tuple[str, ...] = ()
 
 
 def question(fields: GenerateFields, served: Served, settings: Settings, secret: bytes) -> Question:
@@ -63,19 +67,22 @@ def question(fields: GenerateFields, served: Served, settings: Settings, secret:
     if fields.temperature > 0 and seed is None:
         seed = draw_seed()
     sampling = Sampling(fields.temperature, fields.top_k, fields.top_p, seed if fields.temperature > 0 else None)
+    # The text rules are for what the model reads. A stop string is looked for in what it writes: "\n" made a space by
+    # them would cut at the first space.
+    stops = [stop for stop in fields.stop if lm.vocabulary.known(stop) == stop]
     request = GenerateRequest(
         prefix=indices,
         num_chars=fields.num_chars,
         sampling=sampling,
         n=fields.n,
-        stop=tuple(lm.checkpoint.rules.apply(stop) for stop in fields.stop),
+        stop=tuple(stops),
         logprobs=fields.logprobs,
         state=state,
         return_state=fields.return_state,
         stream=fields.stream,
         timeout_s=settings.request_timeout_s,
     )
-    return Question(served, request, prefix)
+    return Question(served, request, prefix, tuple(stop for stop in fields.stop if stop not in stops))
 
 
 def submit(asked: Question) -> Generation[Result]:
@@ -119,6 +126,8 @@ def answer(asked: Question, result: Result, secret: bytes) -> dict[str, Any]:
             "chars_per_second": round(result.chars_written / seconds, 1) if seconds > 0 else 0.0,
         },
     }
+    if asked.unmatchable_stops:
+        body["unmatchable_stops"] = asked.unmatchable_stops
     return {**body, "choices": choices} if len(choices) > 1 else body
 
 

@@ -32,7 +32,12 @@ class GenerateFields(BaseModel):
     top_k: int | None = Field(None, ge=1, le=MAX_TOP_K, description="Draw from the likeliest top_k only.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw from the fewest likeliest that together reach top_p.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Makes sampling repeatable; drawn if not given.")
-    stop: list[Stop] = Field([], max_length=MAX_STOPS, description="Ends before any of these would be written.")
+    stop: list[Stop] = Field(
+        [],
+        max_length=MAX_STOPS,
+        description="The text ends before the first of these that is complete; of several complete at the same "
+        "character, before the longest. Compared with what the model writes as they stand.",
+    )
     n: int = Field(1, ge=1, le=MAX_N, description="How many continuations; each has a seed of its own.")
     logprobs: int | None = Field(
         None, ge=0, le=MAX_LOGPROBS, description="Report log-probabilities, with this many likeliest alternatives."
@@ -102,6 +107,10 @@ class GenerateAnswer(Choice):
     prefix: str
     model: str
     timing: Timing
+    unmatchable_stops: list[str] | None = Field(
+        None,
+        description="Those of `stop` with a character that this model never writes; absent where there are none.",
+    )
     choices: list[Choice] | None = Field(None, description="All n continuations, where n > 1; the first is above too.")
 
 
