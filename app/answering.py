@@ -45,7 +45,7 @@ class Question:
     unmatchable_stops: tuple[str, ...] = ()
 
 
-def question(fields: GenerateFields, served: Served, settings: Settings, secret: bytes) -> Question:
+def question(fields: GenerateFields, served: Served, settings: Settings, secret: bytes, caller: str = "") -> Question:
     """Raises ProblemError and the model's errors for what this model or these settings do not allow."""
     if (fields.prefix is None) == (fields.state is None):
         both = fields.prefix is not None
@@ -81,6 +81,7 @@ def question(fields: GenerateFields, served: Served, settings: Settings, secret:
         return_state=fields.return_state,
         stream=fields.stream,
         timeout_s=settings.request_timeout_s,
+        caller=caller,
     )
     return Question(served, request, prefix, tuple(stop for stop in fields.stop if stop not in stops))
 

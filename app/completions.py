@@ -43,13 +43,13 @@ class CompletionHead:
         return {**head, "choices": choices, **more}
 
 
-def prompts(body: CompletionBody, served: Served, settings: Settings, secret: bytes) -> list[Prompt]:
+def prompts(body: CompletionBody, served: Served, settings: Settings, secret: bytes, caller: str = "") -> list[Prompt]:
     """Raises ProblemError naming OpenAI's fields."""
     check_length("max_tokens", body.max_tokens or 0, settings.max_num_chars)
-    return [_prompt(text, body, served, settings, secret) for text in body.prompts]
+    return [_prompt(text, body, served, settings, secret, caller) for text in body.prompts]
 
 
-def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, secret: bytes) -> Prompt:
+def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, secret: bytes, caller: str) -> Prompt:
     check_length("prompt", len(text), settings.max_prefix_chars, "characters")
     try:
         seen, _ = served.lm.prepare(text, field="prompt")
@@ -70,7 +70,7 @@ def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings,
         stream=bool(body.stream),
     )
     try:
-        return Prompt(seen, question(fields, served, settings, secret))
+        return Prompt(seen, question(fields, served, settings, secret, caller))
     except OptionError as error:
         field = {"prefix": "prompt", "num_chars": "max_tokens"}.get(error.field, error.field)
         raise ProblemError(422, str(error), errors=[{"field": field, "message": str(error)}]) from error

@@ -38,7 +38,7 @@ class GenerateRequest:
 
     sampling: with its seed, unless greedy; choice i of `n` is written with seed + i. stop: none of them empty.
     logprobs: how many alternatives per character, None for no log-probabilities. stream: chunks are wanted.
-    timeout_s: from now until the answer must be there.
+    timeout_s: from now until the answer must be there. caller: who takes turns with others, whatever names them.
     """
 
     prefix: Indices
@@ -51,6 +51,7 @@ class GenerateRequest:
     return_state: bool = False
     stream: bool = False
     timeout_s: float | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ScoreRequest:
     indices: Indices
     alternatives: int = 0
     timeout_s: float | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True)

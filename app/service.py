@@ -29,4 +29,10 @@ async def service_of(request: Request) -> Service:
     return service
 
 
+def caller_of(request: Request) -> str:
+    """Who takes turns with others: the key the guard found, as it names it, else the address."""
+    named: str | None = request.scope.get("nextchar.caller")
+    return named or (request.client.host if request.client is not None else "")
+
+
 ServiceOf = Annotated[Service, Depends(service_of)]

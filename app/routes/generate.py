@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from app.answering import answer, question, submit
 from app.errors import ProblemError, dump, field_problem, from_validation
 from app.schemas import GenerateAnswer, GenerateBody, GenerateFields, GenerateQuery, problem_responses
-from app.service import Service, ServiceOf
+from app.service import Service, ServiceOf, caller_of
 from app.streaming import event_stream, events, seen_by_client
 from app.waiting import until_gone
 
@@ -100,7 +100,8 @@ def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
 
 
 async def generate(request: Request, service: Service, fields: GenerateFields) -> Response:
-    asked = question(fields, service.registry.get(fields.model), service.settings, service.secret)
+    served = service.registry.get(fields.model)
+    asked = question(fields, served, service.settings, service.secret, caller_of(request))
     seen = seen_by_client(request.headers.get("last-event-id"), fields.n) if fields.stream else []
     if seen is None:
         return Response(status_code=204)  # tells an EventSource that it has everything

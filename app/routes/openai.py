@@ -13,7 +13,7 @@ from app.errors import ProblemError, dump, openai_body, show
 from app.generation import Chunk, Generation, Result, SchedulerError, ScoreRequest
 from app.openai_schemas import Completion, CompletionBody
 from app.registry import Served
-from app.service import ServiceOf
+from app.service import ServiceOf, caller_of
 from app.streaming import event_stream, merged_with_keepalive
 from app.waiting import until_gone
 from model.measure import Measured
@@ -43,7 +43,7 @@ def model_object(served: Served) -> dict[str, Any]:
 async def complete(request: Request, service: ServiceOf, body: CompletionBody) -> Response:
     """Continues prompts; tokens are characters. With echo and max_tokens 0 it scores them."""
     served = service.registry.get(body.model)
-    asked = prompts(body, served, service.settings, service.secret)
+    asked = prompts(body, served, service.settings, service.secret, caller_of(request))
     scores = await _score_prompts(request, asked, body, served, service.settings.request_timeout_s)
     generations: list[Generation[Result] | None] = []
     try:
@@ -79,16 +79,19 @@ async def _score_prompts(
     """Echoed prompts have log-probabilities of their own."""
     if not body.echo or body.logprobs is None:
         return [None] * len(asked)
-    scores: list[Measured | None] = []
-    for prompt in asked:
-        scored = ScoreRequest(served.lm.vocabulary.encode(prompt.text).astype("int64"), body.logprobs, timeout_s)
-        try:
-            generation = served.scheduler.submit_score(scored)
-        except SchedulerError as error:
-            raise problem_of(error) from error
-        measured = await until_gone(request, generation)
-        scores.append(measured)
-    return scores
+    caller = caller_of(request)
+    generations: list[Generation[Measured]] = []
+    try:
+        for prompt in asked:
+            indices = served.lm.vocabulary.encode(prompt.text).astype("int64")
+            generations.append(served.scheduler.submit_score(ScoreRequest(indices, body.logprobs, timeout_s, caller)))
+        scores = [await until_gone(request, generation) for generation in generations]
+        return [*scores]
+    except SchedulerError as error:
+        raise problem_of(error) from error
+    finally:
+        for generation in generations:
+            generation.cancel()
 
 
 def _choices(

@@ -11,7 +11,7 @@ from app.answering import check_length, name_field, problem_of
 from app.errors import dump
 from app.generation import SchedulerError, ScoreRequest
 from app.schemas import ScoreAnswer, ScoreBody, problem_responses
-from app.service import ServiceOf
+from app.service import ServiceOf, caller_of
 from app.waiting import until_gone
 from model.errors import UnknownCharactersError
 from model.scoring import Score
@@ -32,7 +32,8 @@ async def score_text(request: Request, service: ServiceOf, body: ScoreBody) -> R
     except UnknownCharactersError as error:
         raise name_field(error, "text") from error
     try:
-        generation = served.scheduler.submit_score(ScoreRequest(indices, timeout_s=service.settings.request_timeout_s))
+        scored = ScoreRequest(indices, timeout_s=service.settings.request_timeout_s, caller=caller_of(request))
+        generation = served.scheduler.submit_score(scored)
     except SchedulerError as error:
         raise problem_of(error) from error
     score = Score(text, await until_gone(request, generation))
