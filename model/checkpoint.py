@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -25,12 +27,16 @@ from safetensors import SafetensorError
 
 from model.config import ModelConfig
 from model.corpus import TextRules
-from model.errors import CheckpointError, NextcharError
+from model.errors import CheckpointError, NextcharError, brief
+from model.files import open_regular, read_header, read_tensors
+from model.plain_record import read_record
 from model.vocabulary import Vocabulary
 
 FORMAT = "nextchar/1"
 FILE_NAME = "model.safetensors"
 _NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+_FLOAT_BYTES = 4
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, NextcharError)  # of hostile metadata
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -50,7 +56,7 @@ class Checkpoint:
 def checkpoint_path(path: str | Path) -> Path:
     """The file meant by a path to it or to the folder that holds it."""
     path = Path(path)
-    return path / FILE_NAME if path.is_dir() or path.suffix != ".safetensors" else path
+    return path / FILE_NAME if os.path.isdir(path) or path.suffix != ".safetensors" else path
 
 
 def save(path: str | Path, checkpoint: Checkpoint) -> str:
@@ -68,47 +74,63 @@ def save(path: str | Path, checkpoint: Checkpoint) -> str:
 
 
 def load(path: str | Path) -> Checkpoint:
-    """Reads and verifies a checkpoint. Raises CheckpointError with one sentence that says what is wrong."""
+    """Reads and verifies a checkpoint. Raises CheckpointError with one sentence that says what is wrong.
+
+    The header is read first; a file that is not of the size that follows from its configuration is not read at all.
+    """
     file = checkpoint_path(path)
-    try:
-        data = file.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file") from None
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    with open_regular(file) as opened:
+        header = read_header(opened, file)
+        config, _ = _read_config(read_metadata(header, str(file)), str(file))
+        tensor_bytes = sum(math.prod(shape) for shape in config.parameter_shapes().values()) * _FLOAT_BYTES
+        data = read_tensors(opened, file, header, tensor_bytes)
     return parse(data, str(file))
 
 
 def parse(data: bytes, name: str) -> Checkpoint:
     """The checkpoint held by the bytes of a file; `name` stands in messages."""
     metadata = read_metadata(data, name)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{name}: format is {metadata.get('format')!r}, this version reads {FORMAT!r}")
+    config, rules = _read_config(metadata, name)
     verify_digest(data, metadata, name)
+    try:
+        vocabulary = Vocabulary(_list(json.loads(metadata["vocabulary"])))
+        training = read_record(metadata["training"])
+        parameters = safetensors.numpy.load(data)
+    except (*_UNREADABLE, SafetensorError) as error:
+        raise CheckpointError(f"{name}: is not a {FORMAT} checkpoint ({brief(error)})") from error
+    if len(vocabulary) != config.vocab_size:
+        raise CheckpointError(
+            f"{name}: its vocabulary has {len(vocabulary)} characters, its configuration says {config.vocab_size}"
+        )
+    problem = _parameters_problem(config, parameters)
+    if problem is not None:
+        raise CheckpointError(f"{name}: {problem}")
+    return Checkpoint(config, rules, vocabulary, parameters, training, metadata["digest"])
+
+
+def _read_config(metadata: Mapping[str, str], name: str) -> tuple[ModelConfig, TextRules]:
+    if metadata.get("format") != FORMAT:
+        given = brief(repr(metadata.get("format")))
+        raise CheckpointError(f"{name}: format is {given}, this version reads {FORMAT!r}")
     try:
         config = json.loads(metadata["config"])
         rules = TextRules(**{key: config.pop(key) for key in ("lowercase", "newlines", "normalisation")})
-        model_config = ModelConfig(**config)
-        vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
-        training = json.loads(metadata["training"])
-        parameters = safetensors.numpy.load(data)
-    except (KeyError, TypeError, ValueError, SafetensorError, NextcharError) as error:
-        raise CheckpointError(f"{name}: is not a {FORMAT} checkpoint ({error})") from error
-    if len(vocabulary) != model_config.vocab_size:
-        raise CheckpointError(
-            f"{name}: its vocabulary has {len(vocabulary)} characters, its configuration says {model_config.vocab_size}"
-        )
-    problem = _parameters_problem(model_config, parameters)
-    if problem is not None:
-        raise CheckpointError(f"{name}: {problem}")
-    return Checkpoint(model_config, rules, vocabulary, parameters, training, metadata["digest"])
+        return ModelConfig(**config), rules
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{name}: is not a {FORMAT} checkpoint ({brief(error)})") from error
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("its vocabulary is not a list")
+    return value
 
 
 def _parameters_problem(config: ModelConfig, parameters: Mapping[str, npt.NDArray[Any]]) -> str | None:
     shapes = config.parameter_shapes()
     if set(parameters) != set(shapes):
         missing, extra = sorted(set(shapes) - set(parameters)), sorted(set(parameters) - set(shapes))
-        return f"its tensors are not those of its configuration (missing {missing}, unknown {extra})"
+        return brief(f"its tensors are not those of its configuration (missing {missing}, unknown {extra})")
     for tensor, shape in shapes.items():
         array = parameters[tensor]
         if array.dtype != np.float32:
@@ -155,15 +177,15 @@ def read_metadata(data: bytes, name: str) -> dict[str, str]:
         if not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError("metadata that is not text")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({error})") from error
+        raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({brief(error)})") from error
     return dict(metadata)
 
 
 def verify_digest(data: bytes, metadata: Mapping[str, str], name: str) -> None:
     """Raises CheckpointError unless the metadata's digest is that of the bytes."""
     digest = metadata.get("digest", "")
-    at = _digest_offset(data, digest)
-    if len(digest) == len(_NO_DIGEST) and at >= 0:
+    at = _digest_offset(data, digest) if re.fullmatch("[0-9a-f]{64}", digest) else -1
+    if at >= 0:
         unsigned = hashlib.sha256(data[:at])
         unsigned.update(_NO_DIGEST.encode())
         unsigned.update(memoryview(data)[at + len(digest) :])

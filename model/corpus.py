@@ -38,6 +38,8 @@ class TextRules:
     normalisation: str = "NFC"
 
     def __post_init__(self) -> None:
+        if type(self.lowercase) is not bool:
+            raise CorpusError(f"lowercase: {self.lowercase!r} is neither true nor false")
         if self.newlines not in NEWLINE_RULES:
             raise CorpusError(f"newlines: {self.newlines!r} is not one of {', '.join(NEWLINE_RULES)}")
         if self.normalisation != "NFC":

@@ -62,3 +62,9 @@ def describe(character: str) -> str:
 def _places(positions: list[int]) -> str:
     shown = ", ".join(str(p) for p in positions[:5])
     return f"{'position' if len(positions) == 1 else 'positions'} {shown}" + (" …" if len(positions) > 5 else "")
+
+
+def brief(message: object, most: int = 300) -> str:
+    """What others wrote as a message can quote it: one printable line of at most so many characters."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(message)[: most + 1])
+    return text if len(text) <= most else text[:most] + "…"

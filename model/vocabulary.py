@@ -21,8 +21,10 @@ class Vocabulary:
 
     def __init__(self, characters: Iterable[str]) -> None:
         self.characters: tuple[str, ...] = tuple(characters)
-        if any(len(c) != 1 for c in self.characters):
+        if any(type(c) is not str or len(c) != 1 for c in self.characters):
             raise ValueError("a vocabulary holds single characters")
+        if any("\ud800" <= c <= "\udfff" for c in self.characters):
+            raise ValueError("a vocabulary holds whole characters; half of a surrogate pair cannot be written as UTF-8")
         if list(self.characters) != sorted(set(self.characters)):
             raise ValueError("a vocabulary is in the order of code points and names each character once")
         self._codes = _code_points("".join(self.characters))

@@ -112,7 +112,18 @@ def test_the_file_those_cases_start_from_is_good() -> None:
         ({"vocabulary": '["a","b"]'}, "vocabulary has 2 characters, its configuration says 3"),
         ({"vocabulary": '["b","a","c"]'}, "not a nextchar/1 checkpoint"),
         ({"vocabulary": "[1,2,3]"}, "not a nextchar/1 checkpoint"),
+        ({"vocabulary": '{"a":0,"b":1,"c":2}'}, "its vocabulary is not a list"),
+        ({"vocabulary": '"abc"'}, "its vocabulary is not a list"),
+        ({"vocabulary": '[["a"],["b"],["c"]]'}, "not a nextchar/1 checkpoint"),
+        ({"vocabulary": '["a","b","\\ud800"]'}, "half of a surrogate pair"),
+        ({"vocabulary": "[" * 100_000}, "not a nextchar/1 checkpoint"),
+        ({"config": "[" * 100_000}, "not a nextchar/1 checkpoint"),
         ({"training": "nonsense"}, "not a nextchar/1 checkpoint"),
+        ({"training": "[]"}, "its training record is not an object"),
+        ({"training": '{"a":"\\ud800"}'}, "not a nextchar/1 checkpoint"),
+        ({"training": '{"a":' * 100_000}, "not a nextchar/1 checkpoint"),
+        ({"training": '{"a":' * 500 + "1" + "}" * 500}, "its training record nests deeper than"),
+        ({"training": '{"a":' + "9" * 5000 + "}"}, "not a nextchar/1 checkpoint"),
     ],
 )
 def test_metadata_that_does_not_hold_together_is_refused(changes: dict[str, str | None], message: str) -> None:
@@ -133,6 +144,15 @@ def test_metadata_that_does_not_hold_together_is_refused(changes: dict[str, str 
 def test_tensors_that_do_not_fit_the_configuration_are_refused(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         parse(signed(arrays=arrays), "m")
+
+
+def test_a_record_of_figures_that_are_not_finite_loads_with_none_in_their_place(tmp_path: Path) -> None:
+    diverged = {"train_perplexity": float("inf"), "history": [{"epoch": 1, "train_perplexity": float("nan")}]}
+    save(tmp_path / "m", replace(small(), training=diverged))
+    assert load(tmp_path / "m").training == {
+        "train_perplexity": None,
+        "history": [{"epoch": 1, "train_perplexity": None}],
+    }
 
 
 def test_weights_that_are_not_finite_are_not_saved_either(tmp_path: Path) -> None:
