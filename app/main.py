@@ -9,11 +9,13 @@ from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
+from pydantic import SecretBytes
 from starlette.middleware.cors import CORSMiddleware
 
 from app import errors
 from app.body_limit import BodyLimit
 from app.draining import Draining
+from app.foreign_pages import ForeignPages
 from app.metrics import Metrics
 from app.registry import Registry
 from app.request_log import RequestLog
@@ -21,18 +23,20 @@ from app.routes import generate, health, models, openai, page, score
 from app.schemas import GenerateBody, Problem
 from app.security import Guard
 from app.service import Service
-from app.settings import Settings
+from app.settings import Settings, left_open
 
 log = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
-    secret = settings.secret.get_secret_value().encode() if settings.secret is not None else secrets.token_bytes(32)
-    service = Service(settings, Registry(settings, metrics), metrics, secret)
+    secret = secrets.token_bytes(32) if settings.secret is None else settings.secret.get_secret_value().encode()
+    service = Service(settings, Registry(settings, metrics), metrics, SecretBytes(secret))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for sentence in left_open():
+            log.warning(sentence)
         if settings.secret is None:
             log.info("no NEXTCHAR_SECRET: continuation tokens will not outlive this process")
         await service.registry.start()
@@ -59,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Draining, service=service)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
+    app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

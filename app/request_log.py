@@ -69,7 +69,10 @@ def _method(name: str) -> str:
 
 
 def configure(level: str, style: str) -> None:
-    """Sends our log and that of the libraries to standard error: for people on a terminal, else one JSON a line."""
+    """Sends our log and that of the libraries to standard error: for people on a terminal, else one JSON a line.
+
+    Tracebacks are plain in both: with local variables they would show keys and what people wrote.
+    """
     json_lines = style == "json" or (style == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -79,7 +82,7 @@ def configure(level: str, style: str) -> None:
     final: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
         if json_lines
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

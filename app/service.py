@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from pydantic import SecretBytes
 
 from app.metrics import Metrics
 from app.registry import Registry
@@ -19,7 +20,7 @@ class Service:
     settings: Settings
     registry: Registry
     metrics: Metrics
-    secret: bytes
+    secret: SecretBytes
     draining: bool = False
 
 

@@ -1,6 +1,6 @@
 """All settings, their bounds and their defaults. The environment is read here and nowhere else.
 
-Every field is the environment variable `NEXTCHAR_` + its name in capitals.
+Every field is the environment variable `NEXTCHAR_` + its name in capitals. An empty variable means the same as none.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.web_origin import check_host, check_origin
 from model.errors import NextcharError
 from model.versions import MODEL_NAME
 
 PREFIX = "NEXTCHAR_"
+MIN_KEY_CHARS = 16
+# Where an empty variable was perhaps meant to close a door. What is said when it does not.
+LEFT_OPEN = {
+    "API_KEYS": "it names no key",
+    "API_KEYS_FILE": "it names no file of keys",
+    "SECRET": "a secret is drawn at start, and continuation tokens end with this process",
+}
 
 
 class SettingsError(NextcharError):
@@ -24,7 +32,9 @@ class SettingsError(NextcharError):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -41,7 +51,7 @@ class Settings(BaseSettings):
     )
 
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Comma-separated keys; with none, every request is served."
+        (), description="Comma-separated keys of 16 characters or more; with none, every request is served."
     )
     api_keys_file: Path | None = Field(
         None, description="A file with one key per line, beside or instead of the above."
@@ -51,7 +61,10 @@ class Settings(BaseSettings):
     )
     rate_limit: str = Field("", description='Requests per key, or per address without keys: "60/minute"; empty: none.')
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated origins that browsers may call from."
+        (), description="Comma-separated origins whose pages may call, beside the service's own."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated names it goes by; empty: localhost on a loopback address, elsewhere any."
     )
 
     max_rows: int = Field(256, ge=1, le=65536, description="Continuations decoded at once, for each model.")
@@ -70,10 +83,40 @@ class Settings(BaseSettings):
         "auto", description="auto: console on a terminal, else JSON."
     )
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        if value and not parts:
+            raise ValueError("is set and names nothing")
+        return parts
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_long(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, key in enumerate(value, 1):
+            if len(key.get_secret_value()) < MIN_KEY_CHARS:
+                raise ValueError(f"key {number} of {len(value)} has fewer than {MIN_KEY_CHARS} characters")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_origin(origin) for origin in value)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_host(name) for name in value)
+
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a blank address would listen on all; leave it out, or write 0.0.0.0 to mean that")
+        return value.strip()
 
     @field_validator("default_model")
     @classmethod
@@ -87,24 +130,38 @@ class Settings(BaseSettings):
     def _is_a_rate(cls, value: str) -> str:
         if value:
             try:
-                limits.parse(value)
+                rates = limits.parse_many(value)
             except ValueError:
-                raise ValueError(f'{value!r} is not a rate like "60/minute"') from None
+                rates = []
+            if len(rates) != 1 or rates[0].amount < 1 or rates[0].get_expiry() < 1:
+                raise ValueError(f'{value!r} is not one rate of at least one request, like "60/minute"')
         return value
 
-    def keys(self) -> tuple[str, ...]:
-        """The API keys of both settings. Raises SettingsError where the file cannot be read or holds none."""
-        own = tuple(key.get_secret_value() for key in self.api_keys)
+    def keys(self) -> tuple[SecretStr, ...]:
+        """The API keys of both settings. Raises SettingsError where the file cannot be read or a key is too short."""
         if self.api_keys_file is None:
-            return own
+            return self.api_keys
+        place = f"{PREFIX}API_KEYS_FILE: {self.api_keys_file}"
         try:
-            lines = self.api_keys_file.read_text("utf-8").splitlines()
+            lines = self.api_keys_file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{PREFIX}API_KEYS_FILE: {self.api_keys_file} cannot be read ({error})") from error
-        read = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+            raise SettingsError(f"{place} cannot be read ({error})") from error
+        read = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
         if not read:
-            raise SettingsError(f"{PREFIX}API_KEYS_FILE: {self.api_keys_file} holds no key; write one per line")
-        return own + read
+            raise SettingsError(f"{place} holds no key; write one per line")
+        for number, key in read.items():
+            if len(key) < MIN_KEY_CHARS:
+                raise SettingsError(f"{place}: line {number} has fewer than {MIN_KEY_CHARS} characters")
+        return self.api_keys + tuple(SecretStr(key) for key in read.values())
+
+
+def left_open() -> list[str]:
+    """A sentence for each variable about keys that is set but empty."""
+    return [
+        f"{PREFIX}{name} is set but empty: {what}"
+        for name, what in LEFT_OPEN.items()
+        if os.environ.get(PREFIX + name) == ""
+    ]
 
 
 def from_environment() -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ def test_the_example_shows_each_settings_default_and_says_what_it_is_for(name: s
 
 def test_the_example_can_be_used_with_every_line_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in settings_in_example().items():
-        if value:  # an empty one is the same as an absent one for those whose default is empty
-            monkeypatch.setenv(variable, value)
+        monkeypatch.setenv(variable, value)
     assert Settings() == Settings.model_construct(**{name: f.default for name, f in Settings.model_fields.items()})
 
 
@@ -143,6 +143,25 @@ def test_only_nginx_listens_beyond_this_host() -> None:
     for name, about in SERVICES.items():
         for port in about["ports"]:
             assert (name == "nginx") != ("127.0.0.1:" in port), f"{name}: {port}"
+
+
+def filled_in(text: str) -> str:
+    """As Compose reads it where no variable is set."""
+    while (found := re.search(r"\$\{\w+:-([^${}]*)\}", text)) is not None:
+        text = text.replace(found[0], found[1])
+    return text
+
+
+@pytest.mark.parametrize("service", OWN)
+def test_only_nginx_can_say_what_a_clients_address_is(service: str) -> None:
+    [network] = COMPOSE["networks"]["default"]["ipam"]["config"]
+    subnet, others = (ip_network(filled_in(network[key])) for key in ("subnet", "ip_range"))
+    nginx = ip_address(filled_in(SERVICES["nginx"]["networks"]["default"]["ipv4_address"]))
+    assert filled_in(SERVICES[service]["environment"]["FORWARDED_ALLOW_IPS"]) == str(nginx)
+    assert nginx in subnet
+    assert others.subnet_of(subnet)  # type: ignore[arg-type]
+    assert nginx not in others  # Docker gives those to whoever starts first
+    assert nginx != next(subnet.hosts())  # the bridge itself: whoever uses the published port
 
 
 def metric_names() -> set[str]:

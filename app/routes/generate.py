@@ -101,12 +101,12 @@ def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
 
 async def generate(request: Request, service: Service, fields: GenerateFields) -> Response:
     served = service.registry.get(fields.model)
-    asked = question(fields, served, service.settings, service.secret, caller_of(request))
+    asked = question(fields, served, service.settings, service.secret.get_secret_value(), caller_of(request))
     seen = seen_by_client(request.headers.get("last-event-id"), fields.n) if fields.stream else []
     if seen is None:
         return Response(status_code=204)  # tells an EventSource that it has everything
     generation = submit(asked)
     if fields.stream:
-        return event_stream(events(asked, generation, seen, service.secret))
+        return event_stream(events(asked, generation, seen, service.secret.get_secret_value()))
     result = await until_gone(request, generation)
-    return Response(dump(answer(asked, result, service.secret)), media_type="application/json")
+    return Response(dump(answer(asked, result, service.secret.get_secret_value())), media_type="application/json")

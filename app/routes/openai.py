@@ -43,7 +43,7 @@ def model_object(served: Served) -> dict[str, Any]:
 async def complete(request: Request, service: ServiceOf, body: CompletionBody) -> Response:
     """Continues prompts; tokens are characters. With echo and max_tokens 0 it scores them."""
     served = service.registry.get(body.model)
-    asked = prompts(body, served, service.settings, service.secret, caller_of(request))
+    asked = prompts(body, served, service.settings, service.secret.get_secret_value(), caller_of(request))
     scores = await _score_prompts(request, asked, body, served, service.settings.request_timeout_s)
     generations: list[Generation[Result] | None] = []
     try:

@@ -34,7 +34,8 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(models_dir: Path, **fields: Any) -> Settings:
-    return Settings(**{"models_dir": models_dir, "default_model": "tiny", "secret": SECRET, "reload_s": 0, **fields})
+    defaults = {"default_model": "tiny", "secret": SECRET, "reload_s": 0, "allowed_hosts": "testserver"}
+    return Settings(**{"models_dir": models_dir, **defaults, **fields})
 
 
 @contextlib.contextmanager
@@ -60,6 +61,7 @@ class Server:
             "NEXTCHAR_DEFAULT_MODEL": "tiny",
             "NEXTCHAR_SECRET": SECRET,
             "NEXTCHAR_PORT": "0",
+            "NEXTCHAR_ALLOWED_HOSTS": "a,x",  # what tests write after Host: over raw sockets
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

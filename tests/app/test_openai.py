@@ -156,11 +156,11 @@ def test_models_are_listed(api: openai.OpenAI) -> None:
 
 
 def test_a_wrong_key_is_an_authentication_error(models_dir: Path, tmp_path: Path) -> None:
-    server = Server(tmp_path, models_dir, NEXTCHAR_API_KEYS="right-key")
+    server = Server(tmp_path, models_dir, NEXTCHAR_API_KEYS="the-right-key-of-all")
     try:
-        for key in ("right-key", "wrong-key"):
+        for key in ("the-right-key-of-all", "wrong-key"):
             with openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0) as client:
-                if key == "right-key":
+                if key == "the-right-key-of-all":
                     assert client.completions.create(model="tiny", prompt="a").choices
                 else:
                     with pytest.raises(openai.AuthenticationError):

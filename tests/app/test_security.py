@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
-from app.security import OPEN_PATHS
-from tests.app.conftest import client_of
+from app.main import create_app
+from app.security import CALLER, OPEN_PATHS, Guard
+from tests.app.conftest import SECRET, client_of, settings
 
 
 @pytest.fixture(scope="module")
 def guarded(models_dir: Path) -> Iterator[TestClient]:
-    with client_of(models_dir, api_keys="first-key,second-key") as client:
+    with client_of(models_dir, api_keys="the-first-of-the-keys,the-second-of-the-keys") as client:
         yield client
 
 
@@ -42,16 +47,16 @@ def test_every_route_but_the_probes_needs_a_key(guarded: TestClient) -> None:
 @pytest.mark.parametrize(
     ("headers", "allowed"),
     [
-        ({"Authorization": "Bearer first-key"}, True),
-        ({"Authorization": "bearer second-key"}, True),
-        ({"X-API-Key": "second-key"}, True),
-        ({"Authorization": "Basic " + base64.b64encode(b"me:first-key").decode()}, True),
+        ({"Authorization": "Bearer the-first-of-the-keys"}, True),
+        ({"Authorization": "bearer the-second-of-the-keys"}, True),
+        ({"X-API-Key": "the-second-of-the-keys"}, True),
+        ({"Authorization": "Basic " + base64.b64encode(b"me:the-first-of-the-keys").decode()}, True),
         ({"Authorization": "Basic " + base64.b64encode(b"me:other").decode()}, False),
         ({"Authorization": "Basic !!!"}, False),
-        ({"Authorization": "Bearer first-ke"}, False),
+        ({"Authorization": "Bearer the-first-of-the-key"}, False),
         ({"Authorization": "Bearer "}, False),
-        ({"Authorization": "first-key"}, False),
-        ({"X-API-Key": "first-key,second-key"}, False),
+        ({"Authorization": "the-first-of-the-keys"}, False),
+        ({"X-API-Key": "the-first-of-the-keys,the-second-of-the-keys"}, False),
     ],
 )
 def test_a_key_is_taken_whole_or_not_at_all(guarded: TestClient, headers: dict[str, str], allowed: bool) -> None:
@@ -71,22 +76,103 @@ def test_without_keys_everybody_is_served(client: TestClient) -> None:
 
 
 def test_a_key_that_asks_too_often_is_429_and_another_is_not(models_dir: Path) -> None:
-    with client_of(models_dir, api_keys="a-key,b-key", rate_limit="3/hour") as client:
-        statuses = [client.get("/models", headers={"X-API-Key": "a-key"}).status_code for _ in range(5)]
+    with client_of(models_dir, api_keys="a-key-of-16-chars,b-key-of-16-chars", rate_limit="3/hour") as client:
+        statuses = [client.get("/models", headers={"X-API-Key": "a-key-of-16-chars"}).status_code for _ in range(5)]
         assert statuses == [200, 200, 200, 429, 429]
-        assert client.get("/models", headers={"X-API-Key": "b-key"}).status_code == 200
-        limited = client.get("/models", headers={"X-API-Key": "a-key"})
+        assert client.get("/models", headers={"X-API-Key": "b-key-of-16-chars"}).status_code == 200
+        limited = client.get("/models", headers={"X-API-Key": "a-key-of-16-chars"})
         assert 1 <= int(limited.headers["retry-after"]) <= 3600
         assert client.get("/readyz").status_code == 200
-        assert client.get("/web/main.js", headers={"X-API-Key": "a-key"}).status_code == 200
+        assert client.get("/web/main.js", headers={"X-API-Key": "a-key-of-16-chars"}).status_code == 200
 
 
 def test_other_origins_are_allowed_only_when_named(client: TestClient, models_dir: Path) -> None:
     preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     assert "access-control-allow-origin" not in client.get("/models", headers=preflight).headers
-    with client_of(models_dir, cors_origins="https://a.example", api_keys="a-key") as other:
+    with client_of(models_dir, cors_origins="https://a.example", api_keys="a-key-of-16-chars") as other:
         answer = other.options("/generate", headers=preflight)
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == "https://a.example"
         stranger = other.options("/generate", headers={**preflight, "Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in stranger.headers
+
+
+def status(client: TestClient, key: str | bytes = "", **headers: str) -> int:
+    given: dict[str, Any] = {"X-API-Key": key, **headers} if key else headers
+    return client.get("/models", headers=given).status_code
+
+
+def test_after_ten_wrong_keys_an_address_learns_nothing_more_for_a_while(models_dir: Path) -> None:
+    key = "the-only-key-there-is"
+    with client_of(models_dir, api_keys=key) as client:
+        guesses = [status(client, f"guess-number-{number}") for number in range(50)]
+        assert guesses == [401] * 10 + [429] * 40
+        # A right key is not looked at either: its 200 among the 429s would be what the guesser waits for.
+        refused = client.get("/models", headers={"X-API-Key": key})
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert status(TestClient(client.app, client=("10.0.0.2", 1)), key) == 200
+
+
+def test_a_request_without_a_key_is_no_guess(models_dir: Path) -> None:
+    with client_of(models_dir, api_keys="the-only-key-there-is") as client:
+        assert {status(client) for _ in range(30)} == {401}
+        assert status(client, "the-only-key-there-is") == 200
+
+
+def test_two_keys_in_one_request_are_two_guesses(models_dir: Path) -> None:
+    with client_of(models_dir, api_keys="the-only-key-there-is") as client:
+        guesses = [status(client, f"guess-{n}", Authorization=f"Bearer other-{n}") for n in range(10)]
+        assert guesses == [401] * 5 + [429] * 5
+
+
+@pytest.mark.parametrize("other", ["Bearer the-proxys-own", "Basic cHJveHk6c2VjcmV0", "Digest x", "Basic %%%"])
+def test_a_right_key_counts_beside_a_proxys_own_authorization(guarded: TestClient, other: str) -> None:
+    assert status(guarded, "the-first-of-the-keys", Authorization=other) == 200
+
+
+def test_a_right_password_counts_beside_a_wrong_header(guarded: TestClient) -> None:
+    basic = "Basic " + base64.b64encode(b":the-first-of-the-keys").decode()
+    assert status(guarded, "another-services-key", Authorization=basic) == 200
+
+
+def taken(key: str, *headers: tuple[bytes, bytes]) -> bool:
+    """Whether a request with these very bytes as headers passes."""
+    scope = {"type": "http", "method": "GET", "path": "/models", "headers": headers, "query_string": b""}
+    scope[CALLER] = "10.0.0.1"
+    return Guard(lambda *_: None, (SecretStr(key),), "").check(Request(scope)) is None  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("key", ["schlüssel-für-分开-und-mehr", "schlüssel-für-alle"])
+def test_a_key_beyond_ascii_is_the_bytes_of_its_utf8(key: str) -> None:
+    assert taken(key, (b"x-api-key", key.encode()))
+    assert taken(key, (b"authorization", b"Bearer " + key.encode()))
+    assert taken(key, (b"authorization", b"Basic " + base64.b64encode(b"me:" + key.encode())))
+    other = key.encode("latin-1", "ignore")
+    assert not taken(key, (b"x-api-key", other))
+    assert not taken(key, (b"authorization", b"Basic " + base64.b64encode(b"me:" + other)))
+
+
+def test_the_scope_says_who_asks(models_dir: Path) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope[CALLER])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    TestClient(Guard(app, (), ""), client=("10.0.0.7", 1)).get("/generate")
+    key = "the-only-key-there-is"
+    keyed = TestClient(Guard(app, (SecretStr(key),), ""), client=("10.0.0.7", 1))
+    keyed.get("/generate", headers={"X-API-Key": key})
+    assert seen == ["10.0.0.7", hashlib.sha256(key.encode()).hexdigest()]
+
+
+def test_what_holds_a_key_does_not_show_it(models_dir: Path) -> None:
+    key = "the-only-key-there-is"
+    fields = settings(models_dir, api_keys=key)
+    app = create_app(fields)
+    held = [fields, fields.keys(), app.state.service, app.user_middleware]
+    for shown in map(repr, held):
+        assert key not in shown
+        assert SECRET not in shown

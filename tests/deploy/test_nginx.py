@@ -73,6 +73,14 @@ def test_an_answer_passes_unchanged(nginx: Nginx, service: Server) -> None:
     assert through.headers.keys() >= {"x-request-id"}
 
 
+def test_the_page_is_at_home_behind_nginx_on_any_port(nginx: Nginx) -> None:
+    question = {"prefix": "分开", "num_chars": 5}
+    own = httpx.post(f"{nginx.url}/generate", json=question, headers={"Origin": nginx.url})
+    assert own.status_code == 200, own.text
+    another = httpx.post(f"{nginx.url}/generate", json=question, headers={"Origin": "http://127.0.0.1:1"})
+    assert another.status_code == 403
+
+
 def status_of_get(nginx: Nginx, prefix: str) -> int:
     """httpx refuses to send URLs of this length."""
     connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)

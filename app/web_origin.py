@@ -1,0 +1,64 @@
+"""What browsers write into `Origin` and `Host`, and what of it may stand in a setting. Knows nothing of requests."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+
+
+def check_origin(origin: str) -> str:
+    """The origin. Raises ValueError for what no browser sends: as a setting it would never match."""
+    if origin == "*":
+        raise ValueError("'*' would let every page in the web use this service; name the origins")
+    try:
+        parts = urlsplit(origin)
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        name, port = None, None
+    if not name or not origin.isascii():
+        raise ValueError(f"{origin!r} is not an origin; write scheme and host, like 'https://example.com'")
+    own_port = port is not None and port != DEFAULT_PORTS.get(parts.scheme)
+    sent = f"{parts.scheme}://" + (f"[{name}]" if ":" in name else name) + (f":{port}" if own_port else "")
+    if sent != origin:
+        raise ValueError(f"{origin!r} is not an origin as browsers send it; write {sent!r}")
+    return origin
+
+
+def check_host(name: str) -> str:
+    """The name as it is compared. Raises ValueError for one with a scheme, a port or a path."""
+    if not _NAME.fullmatch(name.lower()):
+        raise ValueError(f"{name!r} is not a host's name or address alone, like 'example.com' or '[::1]'")
+    return name.lower()
+
+
+def host_name(host: str) -> str:
+    """The name in a `Host` header: in small letters, without port and final dot."""
+    name = host.strip().lower()
+    return re.sub(r":\d*$", "", name).removesuffix(".")
+
+
+def is_own(origin: str, host: str) -> bool:
+    """Whether a page of this origin came from this `Host`. Schemes are not compared: a proxy may have taken TLS off."""
+    scheme, separator, authority = origin.lower().partition("://")
+    port = DEFAULT_PORTS.get(scheme)
+    return bool(separator) and authority.removesuffix(f":{port}") == host.strip().lower().removesuffix(f":{port}")
+
+
+def local_names(bound: str) -> frozenset[str] | None:
+    """The names that lead to a service which listens on `bound`; None where it cannot know them.
+
+    A page can have its own name point at a loopback address (DNS rebinding), so there only these are taken.
+    """
+    name = bound.lower()
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return LOCAL_NAMES if name == "localhost" else None
+    if not address.is_loopback:
+        return None
+    return LOCAL_NAMES | {f"[{name}]" if address.version == 6 else name}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from app.web_origin import check_host, check_origin, host_name, is_own, local_names
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://a.example", "http://localhost:3000", "http://[::1]:3000", "http://127.0.0.1", "moz-extension://1f2e-3d"],
+)
+def test_what_browsers_send_is_taken_as_it_is(origin: str) -> None:
+    assert check_origin(origin) == origin
+
+
+@pytest.mark.parametrize(
+    ("origin", "instead"),
+    [
+        ("https://a.example/", "https://a.example"),
+        ("https://a.example/app", "https://a.example"),
+        ("https://a.example?x", "https://a.example"),
+        ("https://A.example", "https://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("https://me@a.example", "https://a.example"),
+    ],
+)
+def test_what_they_never_send_is_refused_with_what_they_do(origin: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=f"write '{instead}'$"):
+        check_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "a.example", "//a.example", "https://", "http://a:x", "http://分开.cn"]
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="origin"):
+        check_origin(origin)
+
+
+@pytest.mark.parametrize("name", ["https://a.example", "a.example:80", "a.example/", "", "a b", "::1"])
+def test_a_host_is_a_name_alone(name: str) -> None:
+    with pytest.raises(ValueError, match="alone"):
+        check_host(name)
+    assert [check_host(n) for n in ("A.example", "[::1]", "10.0.0.1")] == ["a.example", "[::1]", "10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost", "localhost"),
+        ("LocalHost:8000", "localhost"),
+        ("localhost.:80", "localhost"),
+        ("[::1]", "[::1]"),
+        ("[::1]:8000", "[::1]"),
+        ("a.example:", "a.example"),
+    ],
+)
+def test_a_name_is_a_host_without_port_and_final_dot(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", True),
+        ("https://a.example", "a.example", True),
+        ("https://a.example", "a.example:443", True),
+        ("https://a.example", "A.EXAMPLE", True),
+        ("http://a.example:8080", "a.example", False),
+        ("http://localhost:3000", "localhost:8000", False),
+        ("http://b.example", "a.example", False),
+        ("null", "null", False),
+        ("", "", False),
+    ],
+)
+def test_a_page_is_our_own_when_its_host_and_port_are_ours(origin: str, host: str, own: bool) -> None:
+    assert is_own(origin, host) is own
+
+
+def test_only_a_loopback_address_has_names_that_are_known() -> None:
+    local = {"localhost", "127.0.0.1", "[::1]"}
+    assert local_names("127.0.0.1") == local_names("localhost") == local_names("::1") == local
+    assert local_names("127.0.0.5") == local | {"127.0.0.5"}
+    assert local_names("0.0.0.0") is local_names("::") is local_names("192.168.1.2") is local_names("a.example") is None
