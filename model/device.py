@@ -1,7 +1,8 @@
 """Prepares and imports MXNet 1.9.1. Every other module takes `mx` from here.
 
-MXNet still writes `numpy.bool`, which NumPy dropped in 1.24; the alias must be back before the import. Its GPU builds
-need what `cuda_wheels` prepares. Importing this raises DeviceError where MXNet cannot be loaded.
+MXNet still writes `numpy.bool`, which NumPy dropped in 1.24; the alias must be back before the import. It needs what
+`bundled_libraries` prepares, and its GPU builds what `cuda_wheels` does. Importing this raises DeviceError where MXNet
+cannot be loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from model import cuda_wheels
+from model import bundled_libraries, cuda_wheels
 from model.errors import DeviceError
 
 if "bool" not in vars(np):
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     # Its own code trips deprecation warnings of newer Pythons and of NumPy; they say nothing about ours.
     warnings.simplefilter("ignore")
     try:
+        bundled_libraries.prepare()
         _NO_DRIVER = cuda_wheels.prepare()
         import mxnet
     except OSError as error:  # a library that is missing or damaged, named in the message

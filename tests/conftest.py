@@ -18,6 +18,9 @@ from model.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.corpus import TextRules
 from model.vocabulary import Vocabulary
+from tests.programs import pytest_terminal_summary, pytest_unconfigure
+
+__all__ = ["pytest_terminal_summary", "pytest_unconfigure", "random_checkpoint", "saved"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开不战争中部队"
 

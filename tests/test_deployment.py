@@ -211,7 +211,7 @@ def test_an_accelerator_replaces_one_package_and_adds_only_nvidias(lock: str, go
     assert all(name == come or name.startswith("nvidia-") for name in accelerated.keys() - runtime.keys())
 
 
-@pytest.mark.parametrize("lock", ["runtime", "dev", "cuda11", "cuda", "build"])
+@pytest.mark.parametrize("lock", ["runtime", "dev", "cuda11", "cuda", "build", "mutation"])
 def test_every_locked_package_has_hashes_and_no_lock_names_an_index(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text("utf-8")
     entries = re.split(r"^(?=[\w-]+==)", text, flags=re.MULTILINE)[1:]

@@ -16,6 +16,7 @@ import pytest
 
 from app.settings import PREFIX, Settings
 from tests.app.conftest import Server
+from tests.programs import require
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -47,9 +48,8 @@ def run(command: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def served(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), work / "checkpoints", NEXTCHAR_DEFAULT_MODEL="lyrics")
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("server"), work / "checkpoints", NEXTCHAR_DEFAULT_MODEL="lyrics") as server:
+        yield server
 
 
 def shape(value: Any) -> Any:
@@ -63,6 +63,7 @@ def shape(value: Any) -> Any:
 
 @pytest.mark.parametrize(("command", "shown"), CURLS, ids=[code.split("\n")[0][:60] for code, _ in CURLS])
 def test_a_request_is_answered_in_the_shape_that_is_shown(served: Server, work: Path, command: str, shown: str) -> None:
+    require("curl")
     answer = run(command.replace("curl ", "curl -sS ").replace("http://127.0.0.1:8000", served.url), work)
     if "stream=true" in command:
         assert re.findall(r"^(event: .*)$", shown, re.M)[-1] == re.findall(r"^(event: .*)$", answer, re.M)[-1]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.conftest import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "a secret for tests only"
+START_S, STOP_S = 120.0, 60.0  # the longest; a machine may have other work
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,11 @@ def client(models_dir: Path) -> Iterator[TestClient]:
 
 
 class Server:
-    """`python -m app` on a free port. `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status."""
+    """`python -m app` on a free port, which ends with its `with`, or with the tests at the latest.
+
+    One that does not come up is ended at once, and its log shown.
+    `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status.
+    """
 
     def __init__(self, folder: Path, models_dir: Path, **environment: str) -> None:
         self._log = folder / f"server-{time.monotonic_ns()}.log"
@@ -71,30 +77,50 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        self.url = self._wait_for(r'"url": "(http://[^"]+)"')
+        self.kill = weakref.finalize(self, _kill, self.process)
+        try:
+            self.url = self._wait_for(r'"url": "(http://[^"]+)"')
+        except BaseException:
+            self.kill()
+            raise
         self.port = int(self.url.rsplit(":", 1)[1])
 
     def log(self) -> str:
         return self._log.read_text("utf-8")
 
     def _wait_for(self, pattern: str) -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
             found = re.search(pattern, self.log())
             if found:
                 return found[1]
-            assert self.process.poll() is None, self.log()
+            assert not ended, f"ended with {self.process.returncode} before it listened:\n{self.log()}"
             time.sleep(0.02)
-        raise AssertionError(self.log())
+        raise AssertionError(f"does not listen after {START_S} s:\n{self.log()}")
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still there {STOP_S} s after signal {number}:\n{self.log()}") from None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(scope="module")
 def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"), models_dir)
-    yield running
-    running.stop()
+    with Server(tmp_path_factory.mktemp("server"), models_dir) as running:
+        yield running

@@ -156,8 +156,7 @@ def test_models_are_listed(api: openai.OpenAI) -> None:
 
 
 def test_a_wrong_key_is_an_authentication_error(models_dir: Path, tmp_path: Path) -> None:
-    server = Server(tmp_path, models_dir, NEXTCHAR_API_KEYS="the-right-key-of-all")
-    try:
+    with Server(tmp_path, models_dir, NEXTCHAR_API_KEYS="the-right-key-of-all") as server:
         for key in ("the-right-key-of-all", "wrong-key"):
             with openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0) as client:
                 if key == "the-right-key-of-all":
@@ -165,5 +164,3 @@ def test_a_wrong_key_is_an_authentication_error(models_dir: Path, tmp_path: Path
                 else:
                     with pytest.raises(openai.AuthenticationError):
                         client.completions.create(model="tiny", prompt="a")
-    finally:
-        server.stop()

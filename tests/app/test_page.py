@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from model import checkpoint as checkpoints
 from tests.conftest import random_checkpoint
+from tests.programs import require
 
 START_S = 60
 WAIT_MS = 20_000  # the longest for anything on the page; a machine may have other work
@@ -34,7 +34,6 @@ HISTORY = [
     {"epoch": e, "seconds": 1.0, "train_perplexity": 1 + 900 / e**2, "validation_perplexity": 2 + 900 / e}
     for e in range(1, 21)
 ]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -101,9 +100,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     checkpoints.save(models_dir / "slow", random_checkpoint("lstm", hidden_dim=768))
     checkpoints.save(models_dir / "digits", random_checkpoint(characters="0123456789 ", cell="gru", scale=3.0))
     running = Server(models_dir)
-    running.start()
-    yield running
-    running.end()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture
@@ -115,8 +116,7 @@ def server(started: Server) -> Server:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    assert path, f"none of {', '.join(BROWSERS)} is installed; on Debian and Ubuntu: apt-get install chromium"
+    path = require("chromium")
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
+import weakref
 from pathlib import Path
 
 from tests.image.dockerfile import ROOT
+from tests.programs import require
 
-BINARY = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
+START_S, STOP_S = 60.0, 60.0  # the longest; a machine may have other work
 
 
 def free_port() -> int:
@@ -21,10 +22,14 @@ def free_port() -> int:
 
 
 class Nginx:
-    """nginx in front of `upstream` (host:port). `port` and `tls_port`; `changes` replaces text of nginx.conf."""
+    """nginx in front of `upstream` (host:port), which ends with its `with`, or with the tests at the latest.
+
+    One that does not come up is ended at once, and its log shown. `port` and `tls_port`; `changes` replaces text of
+    nginx.conf. A test that wants one is skipped where there is no nginx.
+    """
 
     def __init__(self, folder: Path, upstream: str, edge: str = "http", **changes: str) -> None:
-        assert BINARY is not None
+        binary = require("nginx")
         self.port, self.tls_port = free_port(), free_port()
         self.folder = folder
         (folder / "conf.d").mkdir(exist_ok=True)
@@ -45,18 +50,30 @@ class Nginx:
                 text = new.join(text.split(old)) if old != "/tmp/" else _outside(text, str(folder), old, new)
             (folder / place / ("default.conf" if place == "conf.d" else f"{name}.conf")).write_text(text, "utf-8")
         self._process = subprocess.Popen(
-            [BINARY, "-e", f"{folder}/error.log", "-p", str(folder), "-c", f"{folder}/nginx.conf", "-g", "daemon off;"],
+            [binary, "-e", f"{folder}/error.log", "-p", str(folder), "-c", f"{folder}/nginx.conf", "-g", "daemon off;"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self._end = weakref.finalize(self, _end, self._process)
         self.url = f"http://127.0.0.1:{self.port}"
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+
+    def __enter__(self) -> Nginx:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
     def log(self, name: str = "error") -> str:
-        return (self.folder / f"{name}.log").read_text("utf-8")
+        file = self.folder / f"{name}.log"
+        return file.read_text("utf-8") if file.exists() else ""
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             assert self._process.poll() is None, self.log()
             try:
@@ -65,11 +82,16 @@ class Nginx:
                 time.sleep(0.02)
             else:
                 return
-        raise AssertionError(self.log())
+        raise AssertionError(f"does not listen after {START_S} s:\n{self.log()}")
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()  # a kill would leave its worker behind
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _outside(text: str, folder: str, old: str, new: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -22,10 +21,10 @@ import pytest
 from app.raw_urls import MAX_HEAD_BYTES
 from app.settings import Settings
 from tests.app.conftest import Server
-from tests.deploy.nginx import BINARY, Nginx
+from tests.deploy.nginx import Nginx
 from tests.image.dockerfile import ROOT
+from tests.programs import require
 
-pytestmark = pytest.mark.skipif(BINARY is None, reason="nginx is not installed here (Debian: nginx-light)")
 # A header that is not finished is closed after 10 s; the tests wait for less.
 SHORT = {"client_header_timeout 10s": "client_header_timeout 1s", "client_body_timeout 10s": "client_body_timeout 1s"}
 UNLIMITED = {"rate=20r/s": "rate=10000r/s"}
@@ -33,16 +32,15 @@ UNLIMITED = {"rate=20r/s": "rate=10000r/s"}
 
 @pytest.fixture(scope="module")
 def service(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000")
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("server"), models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def nginx(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    running = Nginx(tmp_path_factory.mktemp("nginx"), f"127.0.0.1:{service.port}", **SHORT, **UNLIMITED)
-    yield running
-    running.stop()
+    folder = tmp_path_factory.mktemp("nginx")
+    with Nginx(folder, f"127.0.0.1:{service.port}", **SHORT, **UNLIMITED) as running:
+        yield running
 
 
 def default(name: str) -> Any:
@@ -125,9 +123,18 @@ def test_a_stream_begins_while_it_is_written_and_a_reader_who_leaves_frees_its_r
     wait_for_rows(service, 0)
 
 
+def upstream_of_nginx() -> socket.socket:
+    upstream = socket.create_server(("127.0.0.1", 0))
+    upstream.settimeout(30)
+    return upstream
+
+
+def address_of(upstream: socket.socket) -> str:
+    return f"127.0.0.1:{upstream.getsockname()[1]}"
+
+
 def test_each_chunk_passes_before_the_next_is_written(tmp_path: Path) -> None:
     arrived = threading.Event()
-    upstream = socket.create_server(("127.0.0.1", 0))
 
     def write_two_chunks() -> None:
         connection, _ = upstream.accept()
@@ -138,20 +145,13 @@ def test_each_chunk_passes_before_the_next_is_written(tmp_path: Path) -> None:
             assert arrived.wait(30), "the first chunk did not pass"
             connection.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
 
-    writer = threading.Thread(target=write_two_chunks)
-    writer.start()
-    nginx = Nginx(tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
-    try:
+    with upstream_of_nginx() as upstream, Nginx(tmp_path, address_of(upstream)) as nginx:
+        threading.Thread(target=write_two_chunks, daemon=True).start()
         with httpx.stream("GET", f"{nginx.url}/generate", timeout=20) as answer:
             lines = (line for line in answer.iter_lines() if line)
             assert next(lines) == "data: 1"
             arrived.set()
             assert next(lines) == "data: 2"
-    finally:
-        arrived.set()
-        writer.join()
-        nginx.stop()
-        upstream.close()
 
 
 def read_until_closed(connection: socket.socket) -> bytes:
@@ -196,12 +196,11 @@ def test_a_body_over_the_limit_is_413_in_the_services_shape(nginx: Nginx, chunke
 
 
 def test_more_requests_than_the_rate_allows_are_429_with_a_time_to_wait(service: Server, tmp_path: Path) -> None:
-    nginx = Nginx(tmp_path, f"127.0.0.1:{service.port}", **{"burst=40": "burst=2"})
-    try:
-        with httpx.Client(base_url=nginx.url) as client:
-            answers = [client.get("/healthz") for _ in range(40)]
-    finally:
-        nginx.stop()
+    with (
+        Nginx(tmp_path, f"127.0.0.1:{service.port}", **{"burst=40": "burst=2"}) as nginx,
+        httpx.Client(base_url=nginx.url) as client,
+    ):
+        answers = [client.get("/healthz") for _ in range(40)]
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1"
@@ -213,7 +212,6 @@ def test_metrics_are_not_for_everybody(nginx: Nginx) -> None:
 
 
 def test_a_client_cannot_claim_another_address(tmp_path: Path) -> None:
-    upstream = socket.create_server(("127.0.0.1", 0))
     seen: list[bytes] = []
 
     def answer_once() -> None:
@@ -222,15 +220,9 @@ def test_a_client_cannot_claim_another_address(tmp_path: Path) -> None:
             seen.append(connection.recv(65536))
             connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    writer = threading.Thread(target=answer_once)
-    writer.start()
-    nginx = Nginx(tmp_path, f"127.0.0.1:{upstream.getsockname()[1]}")
-    try:
-        httpx.get(f"{nginx.url}/", headers={"X-Forwarded-For": "10.9.8.7"})
-    finally:
-        writer.join(30)
-        nginx.stop()
-        upstream.close()
+    with upstream_of_nginx() as upstream, Nginx(tmp_path, address_of(upstream)) as nginx:
+        threading.Thread(target=answer_once, daemon=True).start()
+        assert httpx.get(f"{nginx.url}/", headers={"X-Forwarded-For": "10.9.8.7"}, timeout=30).status_code == 204
     assert b"X-Forwarded-For: 127.0.0.1\r\n" in seen[0]
     assert b"10.9.8.7" not in seen[0]
 
@@ -242,31 +234,26 @@ def test_what_a_person_wrote_is_not_logged(nginx: Nginx) -> None:
 
 
 def test_a_service_that_is_away_is_503_with_a_time_to_wait(tmp_path: Path) -> None:
-    nginx = Nginx(tmp_path, "127.0.0.1:1")
-    try:
+    with Nginx(tmp_path, "127.0.0.1:1") as nginx:
         answer = httpx.get(f"{nginx.url}/readyz")
-    finally:
-        nginx.stop()
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["title"] == "Service Unavailable"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which makes the certificate, is not installed")
 def test_with_tls_a_plain_request_is_sent_to_the_encrypted_side_which_answers(service: Server, tmp_path: Path) -> None:
     certificates = tmp_path / "certificates"
     certificates.mkdir()
     key, certificate = certificates / "privkey.pem", certificates / "fullchain.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
+            *(require("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate),
         ],
         check=True,
         capture_output=True,
     )
-    nginx = Nginx(tmp_path, f"127.0.0.1:{service.port}", edge="https")
-    try:
+    with Nginx(tmp_path, f"127.0.0.1:{service.port}", edge="https") as nginx:
         redirected = httpx.get(f"{nginx.url}/models?x=1", headers={"Host": "localhost"})
         assert redirected.status_code == 308
         assert redirected.headers["location"] == "https://localhost/models?x=1"
@@ -275,5 +262,3 @@ def test_with_tls_a_plain_request_is_sent_to_the_encrypted_side_which_answers(se
         assert answer.status_code == 200
         assert "max-age" in answer.headers["strict-transport-security"]
         assert httpx.get(f"{nginx.url}/healthz").status_code == 200  # what the container's own check asks
-    finally:
-        nginx.stop()

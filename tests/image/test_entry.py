@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,9 +29,8 @@ def running(
     environment = {**FILE.stage("base").environment(), **FILE.stages[-1].environment()}
     environment = {name: value for name, value in environment.items() if name not in PLACES}
     assert FILE.stages[-1].exec_form("CMD") == ["python", "-m", "app"], "which is what Server runs"
-    server = Server(tmp_path_factory.mktemp("image"), models_dir, NEXTCHAR_BACKEND=request.param, **environment)
-    yield server
-    server.stop(signal.SIGKILL)
+    with Server(tmp_path_factory.mktemp("image"), models_dir, NEXTCHAR_BACKEND=request.param, **environment) as server:
+        yield server
 
 
 def check_health(port: int) -> subprocess.CompletedProcess[str]:
@@ -68,11 +66,8 @@ def test_it_stops_at_sigterm_and_is_unhealthy_then(running: Server) -> None:
 def test_a_service_without_a_model_is_unhealthy_and_the_check_says_why(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    server = Server(tmp_path_factory.mktemp("image"), tmp_path)
-    try:
+    with Server(tmp_path_factory.mktemp("image"), tmp_path) as server:
         checked = check_health(server.port)
         assert checked.returncode == 1
         assert "503" in checked.stdout
         assert "no model" in checked.stdout
-    finally:
-        server.stop(signal.SIGKILL)

@@ -1,0 +1,104 @@
+"""The programs that tests need beyond Python: where they are, what is said where they are not, how they get installed.
+
+A test that asks for a missing one is skipped; where `CI` is set it fails. `python -m tests.programs` (`make test-deps`)
+installs what is missing: with apt where that may be used, else what can be had without it, a Chromium of Playwright's.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Program:
+    commands: tuple[str, ...]  # any of them will do
+    packages: tuple[str, ...]  # Debian's and Ubuntu's
+
+
+PROGRAMS = {
+    "chromium": Program(("chromium", "chromium-browser", "google-chrome"), ("chromium", "fonts-noto-cjk")),
+    "curl": Program(("curl",), ("curl", "ca-certificates")),
+    "nginx": Program(("nginx",), ("nginx-light",)),
+    "openssl": Program(("openssl",), ("openssl",)),
+}
+REASON = "needs {}, which is not installed"
+MISSING = pytest.StashKey["Counter[str]"]()
+
+
+def require(name: str) -> str:
+    """The path of a program. Skips the test that asks where there is none; fails it where nothing may be missing."""
+    path = find(name)
+    if path is None and os.environ.get("CI"):
+        pytest.fail(f"{REASON.format(name)}: make test-deps installs it", pytrace=False)
+    if path is None:
+        pytest.skip(REASON.format(name))
+    return path
+
+
+def find(name: str) -> str | None:
+    # nginx lies where only root looks.
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    found = (shutil.which(command, path=places) for command in PROGRAMS[name].commands)
+    return next(filter(None, found), None) or (playwrights_chromium() if name == "chromium" else None)
+
+
+@functools.cache
+def playwrights_chromium() -> str | None:
+    """The Chromium that Playwright downloaded, where it is there and starts: it needs libraries of the system."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    starts = Path(path).is_file() and subprocess.run([path, "--version"], capture_output=True).returncode == 0
+    return path if starts else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    names = [found[1] for reason in reasons if (found := re.search(REASON.format(r"(\w+)"), reason))]
+    terminalreporter.config.stash[MISSING] = Counter(names)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After pytest's own last line: what was not tested for want of a program."""
+    if missing := config.stash.get(MISSING, None):
+        named = ", ".join(f"{name} ({number} skipped)" for name, number in sorted(missing.items()))
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        reporter.write_line(f"Tests skipped for want of a program: {named}. `make test-deps` installs what is missing.")
+
+
+def install() -> str | None:
+    """Installs what is missing and says what it did. What is missing still, in one line, or None."""
+    wanted = [name for name in PROGRAMS if find(name) is None]
+    if not wanted:
+        print("test-deps: nothing is missing")
+        return None
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    if all(shutil.which(command) for command in [*root, "apt-get"]):
+        packages = [package for name in wanted for package in PROGRAMS[name].packages]
+        print(f"test-deps: apt-get install {' '.join(packages)}", flush=True)
+        apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+        quiet = {"stdout": subprocess.DEVNULL, "check": False}
+        subprocess.run([*apt, "update"], **quiet)
+        subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], **quiet)
+    if find("chromium") is None:
+        print("test-deps: no Chromium from apt; playwright install chromium", flush=True)
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+        playwrights_chromium.cache_clear()
+    missing = [name for name in PROGRAMS if find(name) is None]
+    print(f"test-deps: installed {', '.join(name for name in wanted if name not in missing) or 'nothing'}")
+    return f"test-deps: still missing: {', '.join(missing)}" if missing else None
+
+
+if __name__ == "__main__":
+    sys.exit(install())
