@@ -45,8 +45,17 @@ class Question:
     unmatchable_stops: tuple[str, ...] = ()
 
 
-def question(fields: GenerateFields, served: Served, settings: Settings, secret: bytes, caller: str = "") -> Question:
-    """Raises ProblemError and the model's errors for what this model or these settings do not allow."""
+def question(
+    fields: GenerateFields,
+    served: Served,
+    settings: Settings,
+    secret: bytes,
+    caller: str = "",
+    drawn_seed: int | None = None,
+) -> Question:
+    """drawn_seed: what was drawn when this was asked for the first time; None to draw one where one is needed.
+
+    Raises ProblemError and the model's errors for what this model or these settings do not allow."""
     if (fields.prefix is None) == (fields.state is None):
         both = fields.prefix is not None
         raise field_problem("prefix", "give either prefix or state, not both" if both else "is missing (or give state)")
@@ -65,7 +74,7 @@ def question(fields: GenerateFields, served: Served, settings: Settings, secret:
         check_length("prefix", len(fields.prefix), settings.max_prefix_chars, "characters")
         prefix, indices = lm.prepare(fields.prefix, fields.unknown)
     if fields.temperature > 0 and seed is None:
-        seed = draw_seed()
+        seed = draw_seed() if drawn_seed is None else drawn_seed
     sampling = Sampling(fields.temperature, fields.top_k, fields.top_p, seed if fields.temperature > 0 else None)
     # The text rules are for what the model reads. A stop string is looked for in what it writes: "\n" made a space by
     # them would cut at the first space.

@@ -31,7 +31,13 @@ class GenerateFields(BaseModel):
     )
     top_k: int | None = Field(None, ge=1, le=MAX_TOP_K, description="Draw from the likeliest top_k only.")
     top_p: float = Field(1.0, gt=0, le=1, description="Draw from the fewest likeliest that together reach top_p.")
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Makes sampling repeatable; drawn if not given.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="Makes sampling repeatable; drawn if not given. Beside `state`, what follows is drawn with it, "
+        "not with the token's own.",
+    )
     stop: list[Stop] = Field(
         [],
         max_length=MAX_STOPS,
@@ -157,7 +163,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "Not a request that can be read",
         401: "No key, or a wrong one",
         404: "No such model",
-        409: "A continuation token of other weights",
+        409: "A continuation token, or a Last-Event-ID, of other weights",
         413: "The body is too large",
         422: "A field is out of bounds, or a character is unknown",
         429: "Too many requests",

@@ -1,7 +1,7 @@
 """Server-sent events: chunks as they are written, then the whole answer, or an error.
 
-Nothing is stored for a client that comes back with `Last-Event-ID`: decoding depends on the request alone, so the text
-is made again and what the client has seen already is left out. An event's id says how much that is.
+Nothing is stored for a client that comes back with `Last-Event-ID`: decoding depends on the request and its seed alone,
+so the text is made again and what the client has seen already is left out. See `event_id`.
 """
 
 from __future__ import annotations
@@ -13,59 +13,68 @@ from typing import Any
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from app.answering import Question, answer, logprobs, problem_of
-from app.errors import dump, field_problem, problem_body
+from app.errors import ProblemError, dump, field_problem, problem_body
+from app.event_id import DONE, FIELD, OtherWeightsError, Place
 from app.generation import Chunk, Generation, Result, SchedulerError
+from model.measure import part_of
 
 KEEPALIVE_S = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-DONE_ID = "done"
 
 
 def event_stream(events: AsyncIterator[bytes]) -> EventSourceResponse:
     return EventSourceResponse(events, headers=HEADERS)
 
 
-def seen_by_client(last_event_id: str | None, n: int) -> list[int] | None:
-    """How many characters of each continuation the client has, from its `Last-Event-ID`; None if it has all."""
-    if not last_event_id:
-        return [0] * n
-    if last_event_id == DONE_ID:
-        return None
-    parts = last_event_id.split(".")
-    if len(parts) != n or not all(part.isascii() and part.isdigit() and len(part) < 16 for part in parts):
-        raise field_problem("Last-Event-ID", "is not an id that this stream gave")
-    return [int(part) for part in parts]
+def place_of(asked: Question, last_event_id: Place | None) -> Place:
+    """Where the stream goes on. Raises ProblemError for an id of another request (422) or of other weights (409)."""
+    digest = asked.served.lm.checkpoint.digest
+    if last_event_id is None:
+        return Place.beginning(asked.request, digest)
+    try:
+        last_event_id.check(asked.request, digest)
+    except OtherWeightsError as error:
+        raise ProblemError(409, str(error), errors=[{"field": error.field, "message": str(error)}]) from error
+    return last_event_id
 
 
-async def events(
-    asked: Question, generation: Generation[Result], seen: list[int], secret: bytes
-) -> AsyncIterator[bytes]:
-    """The stream's bytes. However it ends, the continuation's rows are free at the next tick."""
+async def events(asked: Question, generation: Generation[Result], place: Place, secret: bytes) -> AsyncIterator[bytes]:
+    """The stream's bytes, behind a place. However it ends, the continuation's rows are free at the next tick."""
     characters = asked.served.lm.vocabulary.characters
-    written = [0] * len(seen)
+    written = [0] * len(place.seen)
 
     def chunk_event(_: int, chunk: Chunk) -> bytes | None:
-        begun = written[chunk.index]
+        skip = max(place.seen[chunk.index] - written[chunk.index], 0)
         written[chunk.index] += len(chunk.text)
-        skip = max(seen[chunk.index] - begun, 0)
-        if skip >= len(chunk.text):
+        text = chunk.text[skip:]
+        if not text:
             return None
-        data: dict[str, Any] = {"text": chunk.text[skip:], "index": chunk.index}
+        data: dict[str, Any] = {"text": text, "index": chunk.index}
         if chunk.measured is not None:
-            data["logprobs"] = logprobs(characters, chunk.text, chunk.measured)[skip:]
+            measured = part_of(chunk.measured, skip, len(chunk.text))
+            data["logprobs"] = logprobs(characters, text, measured)
         # Behind another continuation's chunk, this id still says what the client has of each.
-        have = ".".join(str(max(w, s)) for w, s in zip(written, seen, strict=True))
+        have = place.written(tuple(map(max, written, place.seen)))
         return format_sse_event(event="chunk", data_str=dump(data).decode(), id=have)
 
     try:
         async for event in merged_with_keepalive([generation], chunk_event):
             yield event
+        for seen, own in zip(place.seen, written, strict=True):
+            if seen > own:
+                raise field_problem(FIELD, f"is behind {seen} characters; this request's text has {own}")
         body = answer(asked, await generation, secret)
-        yield format_sse_event(event="done", data_str=dump(body).decode(), id=DONE_ID)
+        yield format_sse_event(event="done", data_str=dump(body).decode(), id=DONE)
     except SchedulerError as error:
-        yield format_sse_event(event="error", data_str=dump(problem_body(problem_of(error))).decode())
+        yield _error_event(problem_of(error))
+    except ProblemError as error:
+        yield _error_event(error)
     finally:
         generation.cancel()
+
+
+def _error_event(problem: ProblemError) -> bytes:
+    return format_sse_event(event="error", data_str=dump(problem_body(problem)).decode())
 
 
 async def merged_with_keepalive(

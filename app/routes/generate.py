@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from app.answering import answer, question, submit
 from app.errors import ProblemError, dump, field_problem, from_validation
+from app.event_id import DONE, Place
 from app.schemas import GenerateAnswer, GenerateBody, GenerateFields, GenerateQuery, problem_responses
 from app.service import Service, ServiceOf, caller_of
-from app.streaming import event_stream, events, seen_by_client
+from app.streaming import event_stream, events, place_of
 from app.waiting import until_gone
 
 router = APIRouter(tags=["generate"])
@@ -32,7 +33,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "Resume a stream behind this event.",
+    "description": "Resume a stream behind this event, with the same fields as before. Behind `done`: 204.",
     "schema": {"type": "string"},
 }
 _PARAMETERS = {
@@ -100,13 +101,15 @@ def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
 
 
 async def generate(request: Request, service: Service, fields: GenerateFields) -> Response:
-    served = service.registry.get(fields.model)
-    asked = question(fields, served, service.settings, service.secret.get_secret_value(), caller_of(request))
-    seen = seen_by_client(request.headers.get("last-event-id"), fields.n) if fields.stream else []
-    if seen is None:
+    served, secret = service.registry.get(fields.model), service.secret.get_secret_value()
+    last_event_id = request.headers.get("last-event-id") if fields.stream else None
+    if last_event_id == DONE:
         return Response(status_code=204)  # tells an EventSource that it has everything
-    generation = submit(asked)
+    behind = Place.read(last_event_id) if last_event_id else None
+    drawn_seed = behind.seed if behind else None
+    asked = question(fields, served, service.settings, secret, caller_of(request), drawn_seed)
     if fields.stream:
-        return event_stream(events(asked, generation, seen, service.secret.get_secret_value()))
-    result = await until_gone(request, generation)
-    return Response(dump(answer(asked, result, service.secret.get_secret_value())), media_type="application/json")
+        place = place_of(asked, behind)
+        return event_stream(events(asked, submit(asked), place, secret))
+    result = await until_gone(request, submit(asked))
+    return Response(dump(answer(asked, result, secret)), media_type="application/json")
