@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import unicodedata
 import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from model.errors import CorpusError
+from model.normalisation import nfc
 
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 MAX_ZIP_RATIO = 100
@@ -28,8 +28,8 @@ class TextRules:
     """How text becomes what the model sees.
 
     lowercase: `str.lower` over corpus and prefixes alike.
-    newlines: "space" turns every newline and carriage return into one space, as the chapter does; "keep" leaves
-        them, with the three ways to end a line (LF, CR LF, CR) written as LF.
+    newlines: "space" turns every line end into one space, as the chapter does; "keep" leaves it, written as LF. The
+        three ways to end a line are LF, CR LF and CR.
     normalisation: a Unicode normalisation form; "NFC" is the only one in use.
     """
 
@@ -47,13 +47,11 @@ class TextRules:
 
     def apply(self, text: str) -> str:
         """The text as the model sees it. Applying it twice changes nothing more."""
-        text = unicodedata.normalize("NFC", text)
+        text = nfc(text)
         if self.lowercase:
-            # lower() can decompose ('İ' becomes 'i' and a combining dot), so normalise what it gives.
-            text = unicodedata.normalize("NFC", text.lower())
-        if self.newlines == "space":
-            return text.replace("\n", " ").replace("\r", " ")
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+            text = nfc(text.lower())  # lower() can decompose: 'İ' becomes 'i' and a combining dot
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.replace("\n", " ") if self.newlines == "space" else text
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,31 @@ def read_corpus(
     Raises CorpusError for anything that cannot be read, with the offset of a byte that does not decode.
     """
     rules = rules or TextRules()
-    if max_chars is not None and max_chars < 1:
-        raise CorpusError(f"max_chars: {max_chars} must be at least 1")
-    name, data = _read_bytes(source)
-    text = rules.apply(_decode(data, encoding, name))[:max_chars]
+    check_max_chars(max_chars)
+    name, written = read_text(source, encoding)
+    text = rules.apply(written)[:max_chars]
     if not text:
         raise CorpusError(f"{name} is empty")
-    return Corpus(name, text, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+    return Corpus(name, text, hashlib.sha256(utf8(text, name)).hexdigest())
+
+
+def read_text(source: str | Path, encoding: str = "utf-8") -> tuple[str, str]:
+    """The name of a source and its text as it was written, before any rule. Raises as `read_corpus`."""
+    name, data = _read_bytes(source)
+    return name, _decode(data, encoding, name)
+
+
+def check_max_chars(max_chars: int | None) -> None:
+    if max_chars is not None and max_chars < 1:
+        raise CorpusError(f"max_chars: {max_chars} must be at least 1")
+
+
+def utf8(text: str, name: str) -> bytes:
+    """The bytes that a text's digest is of. Raises CorpusError for what some encodings decode to and none can show."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{name}: holds half of a surrogate pair (U+{ord(text[error.start]):04X})") from None
 
 
 def _read_bytes(source: str | Path) -> tuple[str, bytes]:

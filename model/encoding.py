@@ -12,18 +12,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from model.corpus import Corpus, TextRules, read_corpus
+from model.corpus import EMBEDDED, Corpus, TextRules, check_max_chars, read_corpus, utf8
 from model.errors import CorpusError
+from model.normalisation import last_cut
 from model.vocabulary import Vocabulary
 
 LARGE_BYTES = 32 * 2**20  # files from this size on are streamed
 PIECE_BYTES = 2**20
-_CUTS = "\n "  # no rule joins what stands after one of these to what stands before it
+UNCUT_CHARS = 2 * 2**20  # a text with no place to cut it in so many characters is refused
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def open_corpus(
 ) -> EncodedCorpus:
     """A corpus by name or path, streamed where it is large. `folder` is where the indices of a large one lie."""
     path = Path(source)
-    if path.is_file() and path.stat().st_size >= LARGE_BYTES:
-        with path.open("rb") as file:
+    if source not in EMBEDDED and path.is_file() and path.stat().st_size >= LARGE_BYTES:
+        with _open(path) as file:
             zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         if not zipped:
             return stream(path, rules, encoding, max_chars, folder)
@@ -65,12 +66,17 @@ def open_corpus(
 def stream(
     path: Path, rules: TextRules, encoding: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
 ) -> EncodedCorpus:
-    """What `encode(read_corpus(path, …))` gives, in memory that does not grow with the text."""
+    """What `encode(read_corpus(path, …))` gives, in memory that does not grow with the text.
+
+    Raises CorpusError as that does, and for a text that cannot be cut (see `normalisation.last_cut`) for too long: one
+    that goes on without end in combining marks, points or capital sigmas.
+    """
+    check_max_chars(max_chars)
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
     for piece in _pieces(path, rules, encoding, max_chars):
         characters.update(piece)
-        digest.update(piece.encode("utf-8", "surrogatepass"))
+        digest.update(utf8(piece, path.name))
         length += len(piece)
     if not length:
         raise CorpusError(f"{path.name} is empty")
@@ -106,7 +112,7 @@ def _decoded(path: Path, encoding: str) -> Iterator[str]:
     except LookupError:
         raise CorpusError(f"encoding: {encoding!r} is not one that Python knows (utf-8, gb18030, utf-16, …)") from None
     kept, read = "", 0
-    with path.open("rb") as file:
+    with _open(path) as file:
         while True:
             data = file.read(PIECE_BYTES)
             try:
@@ -118,9 +124,20 @@ def _decoded(path: Path, encoding: str) -> Iterator[str]:
             read += len(data)
             if not data:
                 break
-            # Never between CR and LF: a cut stands behind a LF or a space.
-            cut = max(kept.rfind(c) for c in _CUTS) + 1
+            cut = last_cut(kept)
             if cut:
                 yield kept[:cut]
                 kept = kept[cut:]
+            elif len(kept) > UNCUT_CHARS:
+                raise CorpusError(
+                    f"{path.name}: has {len(kept):,} characters before byte {read:,} without a place to cut it; "
+                    "they are combining marks, points or the like"
+                )
     yield kept
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error

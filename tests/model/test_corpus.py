@@ -25,8 +25,15 @@ def read_bytes(tmp_path: Path, data: bytes, **options: object) -> Corpus:
     return read_corpus(path, **options)  # type: ignore[arg-type]
 
 
-def test_newlines_and_carriage_returns_become_one_space_each(tmp_path: Path) -> None:
-    assert read_bytes(tmp_path, b"a\nb\r\nc\rd").text == "a b  c d"
+def test_every_line_end_becomes_one_space(tmp_path: Path) -> None:
+    assert read_bytes(tmp_path, b"a\nb\r\nc\rd").text == "a b c d"
+
+
+@given(st.lists(st.sampled_from(["\r", "\n", "\r\n", "a", " ", "é", "分", "Σ"])).map("".join), st.booleans())
+def test_a_text_is_read_as_the_chapter_reads_it(text: str, lowercase: bool) -> None:
+    with io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8", newline=None) as file:  # as open() does
+        chapters = file.read().replace("\n", " ").replace("\r", " ")
+    assert TextRules(lowercase=lowercase).apply(text) == (chapters.lower() if lowercase else chapters)
 
 
 def test_kept_newlines_are_written_as_line_feeds(tmp_path: Path) -> None:
@@ -61,6 +68,16 @@ def test_other_encodings_are_read_when_named(tmp_path: Path, encoding: str) -> N
 def test_a_byte_that_does_not_decode_is_named_with_its_offset(tmp_path: Path, data: bytes, offset: int) -> None:
     with pytest.raises(CorpusError, match=rf"offset {offset} is not utf-8"):
         read_bytes(tmp_path, data)
+
+
+def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"half of a surrogate pair \(U\+D800\)"):
+        read_bytes(tmp_path, b"a+2AA-b", encoding="utf-7")
+
+
+def test_a_long_run_of_combining_marks_is_read_as_unicode_has_it() -> None:
+    text = "a" + "\u0301\u0327" * 200_000  # sorted by insertion this would take minutes
+    assert TextRules().apply(text) == "á" + "\u0327" * 200_000 + "\u0301" * 199_999
 
 
 def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:

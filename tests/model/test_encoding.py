@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from model import encoding
 from model.corpus import TextRules, read_corpus
@@ -28,6 +32,101 @@ def test_a_streamed_text_is_the_one_read_whole(
     assert streamed.indices.dtype == whole.indices.dtype
     assert np.array_equal(streamed.indices, whole.indices)
     assert not list((tmp_path / "out").iterdir())
+
+
+AWKWARD = st.sampled_from(
+    [
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\r\n",
+        " ",
+        "a",
+        "Σ",
+        "'",
+        "e\u0301",
+        "\u0327\u0301",
+        "İ",
+        "\u1100",
+        "\u1161",
+        "\u11a8",
+        "分",
+        "A.",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(AWKWARD | st.text(st.characters(exclude_categories=["Cs"]), max_size=3), min_size=1).map("".join),
+    st.integers(1, 40), st.booleans(), st.sampled_from(["space", "keep"]), st.none() | st.integers(1, 30),
+    st.sampled_from(["utf-8", "utf-16", "gb18030"]),
+)  # fmt: skip
+def test_any_text_in_pieces_of_any_size_is_the_text_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, piece_bytes: int, lowercase: bool, newlines: str,
+    max_chars: int | None, name: str,
+) -> None:  # fmt: skip
+    file, rules = tmp_path / "text.txt", TextRules(lowercase, newlines)
+    file.write_bytes(text.encode(name))
+    expected = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    if lowercase:
+        expected = unicodedata.normalize("NFC", expected.lower())
+    expected = re.sub("\r\n?", "\n", expected)
+    expected = (expected.replace("\n", " ") if newlines == "space" else expected)[:max_chars]
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "PIECE_BYTES", piece_bytes)
+        if not expected:
+            with pytest.raises(CorpusError, match="is empty"):
+                stream(file, rules, name, max_chars)
+            return
+        streamed = stream(file, rules, name, max_chars)
+    whole = read_corpus(file, rules, name, max_chars)
+    assert whole.text == expected
+    assert streamed.vocabulary.decode(streamed.indices) == expected
+    assert streamed.sha256 == whole.sha256
+
+
+@pytest.mark.parametrize(
+    "text", ["ACGT" * 5000, "分开" * 5000, "é" * 9000, "дом" * 5000, "\r\n" * 9000, "a\u0301" * 5000]
+)
+def test_no_piece_is_much_larger_than_what_is_read_at_once(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "PIECE_BYTES", 100)
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode())
+    assert max(map(len, encoding._pieces(file, TextRules(), "utf-8", None))) <= 103
+
+
+@pytest.mark.parametrize("text", ["\u0301" * 5000, "." * 5000, "Σ" * 5000])
+def test_a_text_that_cannot_be_cut_is_refused_before_it_is_all_in_memory(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "PIECE_BYTES", 100)
+    monkeypatch.setattr(encoding, "UNCUT_CHARS", 1000)
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode())
+    with pytest.raises(CorpusError, match=r"has 1,\d\d\d characters before byte .* without a place to cut it"):
+        stream(file, TextRules())
+
+
+def test_an_embedded_corpus_goes_before_a_large_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(encoding, "LARGE_BYTES", 5)
+    (tmp_path / "lyrics").write_text("a file of that name", encoding="utf-8")
+    assert open_corpus("lyrics", TextRules()).sha256 == read_corpus("lyrics").sha256
+
+
+@pytest.mark.parametrize("max_chars", [0, -1])
+def test_a_streamed_text_has_the_bounds_of_one_read_whole(max_chars: int, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("some text", encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"max_chars: {max_chars}"):
+        stream(tmp_path / "text.txt", TextRules(), max_chars=max_chars)
+    (tmp_path / "half.txt").write_bytes(b"a+2AA-b")
+    with pytest.raises(CorpusError, match="half of a surrogate pair"):
+        stream(tmp_path / "half.txt", TextRules(), "utf-7")
 
 
 def test_large_files_are_streamed_and_small_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
