@@ -66,11 +66,19 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Chunk:
-    """New text of choice `index`, never empty. measured: a row per character where log-probabilities are wanted."""
+    """New text of choice `index`, never empty. measured: a row per character where log-probabilities are wanted.
+
+    size: about how many bytes it takes.
+    """
 
     index: int
     text: str
     measured: Measured | None
+
+    @property
+    def size(self) -> int:
+        measured = 0 if self.measured is None else sum(values.nbytes for values in self.measured)
+        return CHUNK_BYTES + 4 * len(self.text) + measured
 
 
 @dataclass(frozen=True)
@@ -136,33 +144,54 @@ class Cancelled(SchedulerError):
 
 T = TypeVar("T")
 
+UNREAD_BYTES = 256 * 1024  # of one answer's chunks, before its rows wait for the reader
+CHUNK_BYTES = 400  # of a chunk without what is in it
+
 
 class Generation(Generic[T]):
     """An answer in the making, for the event loop's thread.
 
     `await generation` gives the result or raises a SchedulerError. `async for chunk in generation` gives chunks as they
     come and ends with the text or raises; the result can be awaited afterwards. `cancel` frees the rows at the next
-    tick; leaving it unread costs nothing but its memory.
+    turn. Who reads slowly is waited for: unread chunks take no more than UNREAD_BYTES or so.
     """
 
-    __slots__ = ("_cancel", "_chunks", "_error", "_loop", "_result", "_waiters")
+    __slots__ = (
+        "_caught_up",
+        "_chunks",
+        "_error",
+        "_loop",
+        "_read",
+        "_rests",
+        "_result",
+        "_sent",
+        "_settled",
+        "_waiters",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._cancel = cancel
+        self._settled: Callable[[], None] | None = None
+        self._caught_up: Callable[[], None] | None = None
         self._chunks: deque[Chunk] = deque()
         self._waiters: list[asyncio.Future[None]] = []
         self._result: T | None = None
         self._error: SchedulerError | None = None
+        # Bytes of chunks so far: one is counted by the decode thread alone, the other by the reader alone.
+        self._sent = 0
+        self._read = 0
+        self._rests = False
 
     @property
     def done(self) -> bool:
         return self._result is not None or self._error is not None
 
+    @property
+    def error(self) -> SchedulerError | None:
+        return self._error
+
     def cancel(self) -> None:
-        if not self.done:
-            self._cancel()
-            self.fail(Cancelled("cancelled"))
+        self.fail(Cancelled("cancelled"))
 
     def __await__(self) -> Generator[None, None, T]:
         while not self.done:
@@ -175,7 +204,13 @@ class Generation(Generic[T]):
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         while True:
             while self._chunks:
-                yield self._chunks.popleft()
+                chunk = self._chunks.popleft()
+                self._read += chunk.size
+                if self._rests and self._sent - self._read <= UNREAD_BYTES // 2:
+                    self._rests = False
+                    if self._caught_up is not None:
+                        self._caught_up()
+                yield chunk
             if self._error is not None:
                 raise self._error
             if self._result is not None:
@@ -187,7 +222,11 @@ class Generation(Generic[T]):
         self._waiters.append(waiter)
         return waiter
 
-    # From here on for the scheduler.
+    # For the scheduler, on the event loop.
+
+    def watch(self, settled: Callable[[], None], caught_up: Callable[[], None]) -> None:
+        """settled: called once, when the result or the error is there. caught_up: the rows that rest may go on."""
+        self._settled, self._caught_up = settled, caught_up
 
     def push(self, chunk: Chunk) -> None:
         if not self.done:
@@ -197,15 +236,38 @@ class Generation(Generic[T]):
     def finish(self, result: T) -> None:
         if not self.done:
             self._result = result
-            self._wake()
+            self._settle()
 
     def fail(self, error: SchedulerError) -> None:
         if not self.done:
             self._error = error
-            self._wake()
+            self._settle()
+
+    def _settle(self) -> None:
+        settled, self._settled, self._caught_up = self._settled, None, None  # what they refer to is free now
+        if settled is not None:
+            settled()
+        self._wake()
 
     def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+    # For the scheduler, on the decode thread.
+
+    def sends(self, chunk: Chunk) -> None:
+        """Counts a chunk that is on its way to `push`."""
+        self._sent += chunk.size
+
+    def must_rest(self) -> bool:
+        """Whether the reader is so far behind that nothing more should be written; `caught_up` is called later."""
+        if self._sent - self._read <= UNREAD_BYTES:
+            return False
+        # The flag first: a reader who catches up just now either sees it or is seen here.
+        self._rests = True
+        if self._sent - self._read > UNREAD_BYTES // 2:
+            return True
+        self._rests = False
+        return False

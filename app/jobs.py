@@ -1,173 +1,134 @@
-"""A request on its way through the scheduler: its rows, what of their text was shown, and the answer made of them.
+"""A request on its way through the scheduler: the rows it begins with, and the answer made of them.
 
-Lives on the decode thread. Knows nothing of queues, time limits or the event loop.
+Lives on the decode thread. Knows nothing of queues, places, time limits or the event loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from app.generation import Choice, Chunk, Continuation, GenerateRequest, Generation, Result, ScoreRequest
-from app.stops import StopWatcher
-from model.decoding import ALL, Row, RowState
-from model.engines.interface import Engine, Indices
-from model.measure import Measured, joined, part_of
-from model.sampling import MAX_SEED
-from model.scoring import Scorer
+from app.generation import GenerateRequest, Generation, Result, ScoreRequest
+from app.parts import Decode, Part, Reading, pad
+from model.decoding import Row, RowState
+from model.engines.interface import Engine
+from model.measure import Measured, empty, joined
+from model.state_cache import StateCache
 
-Decode = Callable[[Indices], str]
-
-
-@dataclass(eq=False, slots=True)
-class Timing:
-    """Moments of time.perf_counter. deadline: infinite for none."""
-
-    submitted: float
-    deadline: float
-    admitted: float = 0.0
+Follow = Callable[[Sequence[Row]], None]
 
 
-@dataclass(eq=False, slots=True)
-class ScoreJob:
-    request: ScoreRequest
-    generation: Generation[Measured]
-    timing: Timing
-    scorer: Scorer | None = None
-    places: int = 1
+class Job(ABC):
+    """caller: whose turn it takes. size: continuations it counts as. read: characters given. submitted, admitted:
+    moments of time.perf_counter, the second once its first row has a place. live: rows it has that are not over, in the
+    decoder or out of it.
+    """
+
+    def __init__(self, caller: str, size: int, read: int, submitted: float, generation: Generation[Any]) -> None:
+        self.caller = caller
+        self.size = size
+        self.read = read
+        self.submitted = submitted
+        self.admitted: float | None = None
+        self.generation = generation
+        self.live = 0
+
+    @property
+    def written(self) -> int:
+        """Characters shown so far."""
+        return 0
+
+    @abstractmethod
+    def begin(self, engine: Engine, cache: StateCache, decode: Decode, follow: Follow) -> tuple[list[Row], int | None]:
+        """Its first rows, and how many characters of its prefix the cache spared: None where it was not asked.
+
+        follow: called with the rows that can begin later.
+        """
+
+    @abstractmethod
+    def outcome(self) -> str:
+        """How it ended, once all its rows are over."""
+
+    @abstractmethod
+    def result(self, now: float) -> Any:
+        """The answer, once all its rows are over."""
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """`places`: rows it holds or may still need; it falls to 0 as choices end."""
-
-    request: GenerateRequest
-    generation: Generation[Result]
-    timing: Timing
-    parts: list[Part] = field(default_factory=list)
-    places: int = 0
-
-    def result(self, now: float) -> Result:
-        timing = self.timing
-        return Result(
-            tuple(part.choice() for part in self.parts),
-            1000 * (timing.admitted - timing.submitted),
-            1000 * (now - timing.admitted),
-            len(self.request.prefix),
-            self.written,
-        )
+class GenerateJob(Job):
+    def __init__(self, request: GenerateRequest, submitted: float, generation: Generation[Result]) -> None:
+        super().__init__(request.caller, request.n, len(request.prefix), submitted, generation)
+        self.request = request
+        self.parts: list[Part] = []
 
     @property
     def written(self) -> int:
         return sum(part.shown for part in self.parts)
 
+    def begin(self, engine: Engine, cache: StateCache, decode: Decode, follow: Follow) -> tuple[list[Row], int | None]:
+        """Its choices share one reading: the first reads, the others join it before the prefix's last character."""
+        request = self.request
+        self.parts = [Part(self, request, index, decode) for index in range(request.n)]
+        if request.state is not None:
+            return self._fork(np.array([request.state.pending]), pad(engine, request.state)), None
+        but_last, last = request.prefix[:-1], request.prefix[-1:]
+        if not len(but_last):
+            return self._fork(last, None), None
+        cached, state = cache.longest(but_last)
+        if cached == len(but_last):
+            return self._fork(last, state), cached
 
-class Part:
-    """One choice. `ending` is its finish reason once it has one."""
+        def read(state: RowState) -> None:
+            cache.put(but_last, state)
+            if others:
+                follow([part.make_row(last, state) for part in others])
 
-    __slots__ = ("_decode", "_read", "_texts", "ending", "index", "job", "row", "shown", "state", "watcher")
+        reader, *others = self.parts
+        row = reader.make_row(request.prefix[cached:], state)
+        row.snapshot_at, row.on_snapshot = len(but_last) - cached, read
+        return [row], cached
 
-    def __init__(self, job: Job, index: int, decode: Decode) -> None:
-        self.job = job
-        self.index = index
-        self.row: Row | None = None
-        self.watcher = StopWatcher(job.request.stop) if job.request.stop else None
-        self.shown = 0  # characters
-        self.ending: str | None = None
-        self.state: Continuation | None = None
-        self._decode = decode
-        self._texts: list[str] = []
-        self._read = 0  # pieces of row.written
+    def _fork(self, forced: Any, state: RowState | None) -> list[Row]:
+        return [part.make_row(forced, state) for part in self.parts]
 
-    def make_row(self, forced: Indices, state: RowState | None) -> Row:
-        request, sampling = self.job.request, self.job.request.sampling
-        self.row = Row(
-            forced,
-            request.num_chars,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k or ALL,
-            top_p=sampling.top_p,
-            seed=self.seed or 0,
-            position=request.state.position if request.state else 0,
-            state=state,
-            logprobs=request.logprobs,
-            keep_state=request.return_state,
-            owner=self,
+    def outcome(self) -> str:
+        return self.parts[0].ending or "length"
+
+    def result(self, now: float) -> Result:
+        assert self.admitted is not None
+        return Result(
+            tuple(part.choice() for part in self.parts),
+            1000 * (self.admitted - self.submitted),
+            1000 * (now - self.admitted),
+            self.read,
+            self.written,
         )
-        return self.row
-
-    @property
-    def seed(self) -> int | None:
-        sampling = self.job.request.sampling
-        return None if sampling.greedy else ((sampling.seed or 0) + self.index) % (MAX_SEED + 1)
-
-    def take(self, end: bool = False) -> Chunk | None:
-        """What was collected from the row since the last time and may be shown. end: the row writes no more."""
-        assert self.row is not None
-        pieces = self.row.written[self._read :]
-        self._read += len(pieces)
-        text = self._decode(np.concatenate(pieces)) if pieces else ""
-        if self.watcher is not None:
-            text = self.watcher.feed(text) + (self.watcher.end() if end else "")
-            if self.watcher.stopped:
-                self.ending = "stop"
-        if end and self.ending is None:
-            self.ending = "length"
-        if not text:
-            return None
-        self._texts.append(text)
-        start, self.shown = self.shown, self.shown + len(text)
-        measured = self._measured(start) if self.job.request.stream else None
-        return Chunk(self.index, text, measured)
-
-    def recovery(self, engine: Engine) -> Row | None:
-        """A row that reads the text again up to where a stop string cut it, for the state there. None where that is
-        known already."""
-        assert self.row is not None
-        request = self.job.request
-        start = pad(engine, request.state) if request.state else None
-        forced = np.array([request.state.pending]) if request.state else request.prefix
-        text = np.concatenate([forced, self.row.text_indices()[: self.shown]])
-        if len(text) == 1:
-            self.keep_state(start or tuple(array[0] for array in engine.start(1)), int(text[0]), engine)
-            return None
-
-        def keep(state: RowState) -> None:
-            self.keep_state(state, int(text[-1]), engine)
-
-        return Row(text, 1, state=start, snapshot_at=len(text) - 1, on_snapshot=keep, owner=self)
-
-    def keep_state(self, state: RowState, pending: int, engine: Engine) -> None:
-        H = engine.config.hidden_dim
-        begun = self.job.request.state.position if self.job.request.state else 0
-        self.state = Continuation(tuple(array[:H].copy() for array in state), pending, begun + self.shown)
-
-    def choice(self) -> Choice:
-        assert self.ending is not None
-        return Choice(self.index, "".join(self._texts), self.ending, self.seed, self._measured(0), self.state)
-
-    def _measured(self, start: int) -> Measured | None:
-        """Of the characters shown from `start` on."""
-        if self.job.request.logprobs is None or self.row is None:
-            return None
-        if not self.row.measured:
-            return None
-        whole = joined(self.row.measured)
-        self.row.measured[:] = [whole]
-        return part_of(whole, start, self.shown)
 
 
-def pad(engine: Engine, continuation: Continuation) -> RowState:
-    """A continuation's arrays, filled up to the width the engine keeps."""
-    names, H = engine.config.state_names, engine.config.hidden_dim
-    assert [array.shape for array in continuation.arrays] == [(H,)] * len(names)
-    filled = tuple(array[0] for array in engine.start(1))
-    for array, own in zip(filled, continuation.arrays, strict=True):
-        array[:H] = own
-    return filled
+class ScoreJob(Job):
+    def __init__(self, request: ScoreRequest, submitted: float, generation: Generation[Measured]) -> None:
+        super().__init__(request.caller, 1, len(request.indices), submitted, generation)
+        self.request = request
+        self._pieces: list[Measured] = []
+
+    def begin(self, engine: Engine, cache: StateCache, decode: Decode, follow: Follow) -> tuple[list[Row], int | None]:
+        indices, alternatives = self.request.indices, self.request.alternatives
+        if len(indices) < 2:  # nothing to be scored: the first character has nothing before it
+            self._pieces = [empty((0,), min(alternatives, engine.config.vocab_size))]
+            return [], None
+        row = Row(indices, 0, logprobs=alternatives, owner=Reading(self))
+        self._pieces = row.measured
+        return [row], None
+
+    def outcome(self) -> str:
+        return "score"
+
+    def result(self, now: float) -> Measured:
+        return joined(self._pieces)
 
 
-def with_seed(request: GenerateRequest, seed: int) -> GenerateRequest:
-    return replace(request, sampling=replace(request.sampling, seed=seed))
+def job_of(row: Row) -> Job:
+    job: Job = row.owner.job
+    return job

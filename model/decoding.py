@@ -4,14 +4,14 @@ Synchronous, for one thread. `LanguageModel.generate` and the HTTP scheduler bot
 characters, requests, time limits or threads.
 
 A row reads `forced` and then writes `num_chars` characters. Reading and writing are the same steps: step t reads
-forced[t], or the character written last; from step len(forced) − 1 on, each step writes one. What a row writes depends
-on the weights and the row alone, never on the other rows or on how the steps are cut into calls.
+forced[t], or the character written last; from step len(forced) − 1 on, each step writes one. A row that writes nothing
+is a score: each of its characters but the first is measured. What comes out of a row depends on the weights and the row
+alone, never on the other rows, on how the steps are cut into calls, or on when the row was parked.
 
 The state a row can be taken up from is the one *before* its last character was read, with that character `pending`: the
 next row's `forced` begins with it. That costs one step and makes logits no part of a state.
 
-Python's work per tick does not grow with the rows that neither begin, end nor are collected (rows that want
-log-probabilities are collected every tick).
+Python's work per tick does not grow with the rows that neither begin, end nor are collected.
 
 Longer than a page because the decoder is one state machine over one table of rows.
 """
@@ -28,7 +28,9 @@ import numpy.typing as npt
 
 from model.columns import Columns
 from model.engines.interface import CHOOSE, Engine, Floats, Indices, State
-from model.measure import Measured, measure
+from model.forced import Forced
+from model.measure import Measured, empty, measure_rows
+from model.measured_rows import NO_SLOT, MeasuredRows
 from model.sampling_rows import choose
 
 MAX_STEPS = 256  # in one engine call
@@ -42,12 +44,13 @@ RowState = tuple[Floats, ...]  # one (S,) array per array of the engine's state
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One continuation. The first part is given, the second filled in while it is decoded.
+    """One continuation or score. The first part is given, the second filled in while it is decoded.
 
-    forced: at least one index. num_chars: at least 1. position: of its first character in the random stream.
-    state: what was read before `forced`, None for nothing. logprobs: how many alternatives to report, None for no
-    log-probabilities at all. keep_state: give `state` and `pending` at the end. After `snapshot_at` forced characters
-    `on_snapshot` is called with the state; 0 for never.
+    forced: at least one index. num_chars: at least 1, or 0 for a score, whose `forced` has at least two indices and
+    whose `logprobs` is not None. position: of its first character in the random stream. state: what was read before
+    `forced`, None for nothing. logprobs: how many alternatives to report, None for no log-probabilities at all.
+    keep_state: give `state` and `pending` at the end. After `snapshot_at` forced characters `on_snapshot` is called
+    with the state; 0 for never. done, last: steps so far and the character they ended with, while it is parked.
     """
 
     forced: Indices
@@ -64,13 +67,15 @@ class Row:
     on_snapshot: Callable[[RowState], None] | None = None
     owner: Any = None
 
-    written: list[Indices] = field(default_factory=list)
+    written: list[npt.NDArray[np.int32]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     pending: int = CHOOSE
+    done: int = 0
+    last: int = 0
 
     def text_indices(self) -> Indices:
-        """All that was collected so far."""
-        return np.concatenate(self.written) if self.written else np.zeros(0, np.int64)
+        """All that was written and collected so far."""
+        return np.concatenate(self.written).astype(np.int64) if self.written else np.zeros(0, np.int64)
 
 
 class BatchDecoder:
@@ -81,15 +86,17 @@ class BatchDecoder:
         self._tick_s = tick_s
         self.rows: list[Row] = []
         self.steps = 0  # of all ticks so far
-        integers = ("offset", "forced_end", "done", "total", "last", "collected", "event", "top_k", "seed", "stream")
-        types: dict[str, npt.DTypeLike] = {**dict.fromkeys(integers, np.int64), "temperature": np.float64}
-        types |= {"top_p": np.float64, "wants_logits": np.bool_, "logprobs": np.int64}
+        # first: the step that gives a row's first character. slot: where its measured values go.
+        integers = ("offset", "forced_end", "first", "done", "total", "last", "collected", "event", "slot")
+        options = ("top_k", "seed", "stream", "logprobs")
+        types: dict[str, npt.DTypeLike] = dict.fromkeys(integers + options, np.int64)
+        types |= {"temperature": np.float64, "top_p": np.float64, "wants_logits": np.bool_}
         self._columns = Columns({**types, **(extra or {})})
         self._state: State = engine.start(0)
         self._arrivals: list[Row] = []
-        self._pool = np.zeros(256, np.int64)  # the forced characters of all rows, one after the other
-        self._pool_end = 0
+        self._forced = Forced()
         self._buffer = np.zeros((16, BUFFER_CHARS), np.int32)
+        self._measured = MeasuredRows(BUFFER_CHARS)
         self._step_s: dict[int, float] = {}  # measured, by the size class of the batch
 
     def __len__(self) -> int:
@@ -99,16 +106,20 @@ class BatchDecoder:
         return self._columns[name]
 
     def admit(self, row: Row, **extra: Any) -> None:
+        """A row that is new, or that was parked and goes on where it was."""
         assert len(row.forced) > 0, "a row reads at least one character"
-        assert row.num_chars > 0, "a row writes at least one character"
+        assert row.num_chars > 0 or (len(row.forced) > 1 and row.logprobs is not None), "a row writes or is a score"
+        total = len(row.forced) + row.num_chars - 1
+        first = len(row.forced) - 1 if row.num_chars else 0
         values = {
-            "offset": self._place(row.forced),
+            "offset": self._forced.place(row.forced, row.done, self._columns),
             "forced_end": len(row.forced),
-            "done": 0,
-            "total": len(row.forced) + row.num_chars - 1,
-            "last": 0,
-            "collected": 0,
-            "event": 0,
+            "first": first,
+            "done": row.done,
+            "total": total,
+            "last": row.last,
+            "collected": max(row.done - first, 0),
+            "event": row.snapshot_at if row.done < row.snapshot_at else total if row.keep_state else ALL,
             "top_k": row.top_k,
             "seed": row.seed,
             "stream": row.position - (len(row.forced) - 1),
@@ -116,26 +127,41 @@ class BatchDecoder:
             "top_p": row.top_p,
             "wants_logits": row.temperature > 0 or row.logprobs is not None,
             "logprobs": -1 if row.logprobs is None else row.logprobs,
+            "slot": NO_SLOT if row.logprobs is None else self._measured.take(self._alternatives(row.logprobs)),
         }
-        values["event"] = row.snapshot_at if row.snapshot_at else values["total"] if row.keep_state else ALL
         self._columns.add({**values, **extra})
         self.rows.append(row)
         self._arrivals.append(row)
         if len(self.rows) > len(self._buffer):
             self._buffer = np.concatenate([self._buffer, np.zeros_like(self._buffer)])
 
+    def park(self, places: npt.NDArray[np.intp]) -> list[Row]:
+        """Takes rows out that are not done, collected, each with all that `admit` needs to go on with it later."""
+        self._join()
+        for place in places.tolist():
+            self.collect(place)
+            row = self.rows[place]
+            row.done, row.last = int(self._columns["done"][place]), int(self._columns["last"][place])
+            row.state = tuple(array[place].copy() for array in self._state)
+        parked = [self.rows[place] for place in places.tolist()]
+        self.remove(places)
+        return parked
+
     def remove(self, places: npt.NDArray[np.intp]) -> None:
         """Drops rows by their places in `rows`; nothing more is collected from them."""
         self._join()
         keep = np.ones(len(self.rows), np.bool_)
         keep[places] = False
+        slots = self._columns["slot"][~keep]
+        for slot in slots[slots != NO_SLOT].tolist():
+            self._measured.give(slot)
         left = np.flatnonzero(keep)
         self._columns.keep(left)
         self._state = tuple(array[left] for array in self._state)
         self._buffer[: len(left)] = self._buffer[left]
         self.rows = [self.rows[place] for place in left.tolist()]
         if not self.rows:
-            self._pool_end = 0
+            self._forced.clear()
 
     def tick(self, max_steps: int = MAX_STEPS) -> npt.NDArray[np.intp]:
         """Advances all rows by one or more steps. Returns the places of the rows that are done.
@@ -146,14 +172,17 @@ class BatchDecoder:
         c = self._columns
         begun = time.perf_counter()
         steps = self._steps(max_steps)
-        forced = self._forced(steps)
+        forced = self._forced.next(c, steps + 1)  # what is read at a step was measured at the one before
+        measuring = np.flatnonzero(c["logprobs"] >= 0)
+        found: Measured | None = None
         if c["wants_logits"].any():
-            chosen = self._with_logits(forced)
+            found = empty((steps, len(measuring)), self._alternatives(c["logprobs"].max())) if len(measuring) else None
+            chosen = self._with_logits(forced, measuring, found)
         else:
-            chosen, self._state = self._engine.advance(forced, c["last"], self._state)
+            chosen, self._state = self._engine.advance(forced[:-1], c["last"], self._state)
         self._note_time((time.perf_counter() - begun) / steps)
         c["last"][:] = chosen[-1]
-        self._store(chosen)
+        self._store(chosen, measuring, found)
         c["done"][:] += steps
         self.steps += steps
         self._events()
@@ -163,22 +192,28 @@ class BatchDecoder:
         return finished
 
     def unread(self) -> Indices:
-        """How many characters each row has written that were not collected yet, (N,)."""
+        """How many characters each row has written, or scored, that were not collected yet, (N,)."""
         unread: Indices = self.written() - self._columns["collected"]
         return unread
 
     def written(self) -> Indices:
-        """How many characters each row has written, (N,)."""
+        """How many characters each row has written, or scored, (N,)."""
         c = self._columns
-        written: Indices = np.maximum(np.minimum(c["done"], c["total"]) - c["forced_end"] + 1, 0)
+        written: Indices = np.maximum(np.minimum(c["done"], c["total"]) - c["first"], 0)
         return written
 
     def collect(self, place: int) -> None:
-        """Moves what a row has written since the last time to `row.written`."""
-        count = int(self.unread()[place])
-        if count:
-            self.rows[place].written.append(self._buffer[place, :count].astype(np.int64))
-            self._columns["collected"][place] += count
+        """Moves what a row has written and measured since the last time to `row.written` and `row.measured`."""
+        c, row = self._columns, self.rows[place]
+        count = int(min(c["done"][place], c["total"][place]) - c["first"][place] - c["collected"][place])
+        if count <= 0:
+            return
+        if row.num_chars:
+            row.written.append(self._buffer[place, :count].copy())
+        if row.logprobs is not None:
+            slot = int(c["slot"][place])
+            row.measured.append(self._measured.collect(slot, count, self._alternatives(row.logprobs)))
+        c["collected"][place] += count
 
     def _join(self) -> None:
         """The states of rows admitted since the last tick, behind those of the others."""
@@ -209,82 +244,50 @@ class BatchDecoder:
         size = len(self.rows).bit_length()
         self._step_s[size] = 0.8 * self._step_s.get(size, seconds) + 0.2 * seconds
 
-    def _place(self, forced: Indices) -> int:
-        """Copies forced characters into the pool; returns where. What is left by rows that are gone is cleared out
-        when the pool is full, and the pool grows where that is not enough."""
-        if self._pool_end + len(forced) > len(self._pool):
-            c = self._columns
-            live = [self._pool[start : start + end] for start, end in zip(c["offset"], c["forced_end"], strict=True)]
-            needed = sum(map(len, live)) + len(forced)
-            pool = np.zeros(max(len(self._pool), 2 * needed), np.int64)
-            at = 0
-            for place, part in enumerate(live):
-                pool[at : at + len(part)] = part
-                c["offset"][place] = at
-                at += len(part)
-            self._pool, self._pool_end = pool, at
-        start = self._pool_end
-        self._pool[start : start + len(forced)] = forced
-        self._pool_end += len(forced)
-        return start
+    def _alternatives(self, wanted: int) -> int:
+        return min(int(wanted), self._engine.config.vocab_size)
 
-    def _forced(self, steps: int) -> Indices:
-        """The forced characters of the next steps, (K, N)."""
-        c = self._columns
-        left = c["forced_end"] - c["done"]
-        if left.max() <= 0:
-            return np.full((steps, len(left)), CHOOSE, np.int64)
-        k = np.arange(steps)[:, None]
-        places = np.minimum(c["offset"] + c["done"] + k, len(self._pool) - 1)
-        return np.where(k < left, self._pool[places], CHOOSE)
+    def _with_logits(self, forced: Indices, measuring: Indices, found: Measured | None) -> Indices:
+        """Like `Engine.advance`, with each row's own way to choose; fills `found` for the rows that are measured.
 
-    def _with_logits(self, forced: Indices) -> Indices:
-        """Like `Engine.advance`, with each row's own way to choose, and measuring for those that want it."""
+        forced: (K + 1, N). Returns chosen (K, N).
+        """
         c = self._columns
-        chosen = np.empty_like(forced)
+        chosen = np.empty_like(forced[:-1])
         first = c["forced_end"] - 1 - c["done"]  # the step that writes a row's first character; before it, it reads
-        position = c["stream"] + c["done"]
-        options = (first, c["temperature"], c["top_k"], c["top_p"], c["seed"], position)
+        options = (first, c["temperature"], c["top_k"], c["top_p"], c["seed"], c["stream"] + c["done"])
         still_reading = int(first.max())  # steps
-        measuring = np.flatnonzero(c["logprobs"] >= 0)
-        alternatives = int(c["logprobs"][measuring].max()) if len(measuring) else 0
-        found: list[Measured] = []
+        begins = (c["first"] - c["done"])[measuring]
         last: Indices = c["last"]
-        for step in range(len(forced)):
+        for step in range(len(chosen)):
             ids = np.where(forced[step] == CHOOSE, last, forced[step]) if step <= still_reading else last
             logits, self._state = self._engine.step(ids, self._state)
             last = chosen[step]
             if not choose(logits, step, *options, last):
                 raise FloatingPointError("the engine gave logits that are not finite")
-            if len(measuring):
-                found.append(measure(logits[measuring], last[measuring], alternatives))
-        if len(measuring):
-            self._hand_out(measuring, found)
+            if found is not None:
+                own, following = last[measuring], forced[step + 1, measuring]
+                following = np.where(following == CHOOSE, own, following)
+                of_step = Measured(*(part[step] for part in found))
+                if not measure_rows(logits, measuring, step, begins, following, of_step):
+                    raise FloatingPointError("the engine gave logits that are not finite")
         return chosen
 
-    def _hand_out(self, measuring: npt.NDArray[np.intp], found: list[Measured]) -> None:
-        c = self._columns
-        together = [np.stack(parts) for parts in zip(*found, strict=True)]  # each (K, rows, …)
-        for column, place in enumerate(measuring.tolist()):
-            first = max(int(c["forced_end"][place]) - 1 - int(c["done"][place]), 0)
-            end = int(c["total"][place]) - int(c["done"][place])
-            own = Measured(*(part[first:end, column] for part in together))
-            wanted = int(c["logprobs"][place])
-            if len(own.logprobs):
-                fewer = {name: getattr(own, name)[:, :wanted] for name in ("alternatives", "alternative_logprobs")}
-                self.rows[place].measured.append(own._replace(**fewer))
-
-    def _store(self, chosen: Indices) -> None:
-        """What was written in these steps goes into the buffer, behind what is there."""
+    def _store(self, chosen: Indices, measuring: Indices, found: Measured | None) -> None:
+        """What was written and measured in these steps goes into the buffers, behind what is there."""
         c = self._columns
         steps = len(chosen)
         full = np.flatnonzero(self.unread() + steps > BUFFER_CHARS)
         for place in full.tolist():
             self.collect(place)
-        t = c["done"][:, None] + np.arange(steps)
-        number = t - (c["forced_end"] - 1)[:, None]  # of the character that step t writes
-        rows, ks = np.nonzero((number >= 0) & (t < c["total"][:, None]))
-        self._buffer[rows, number[rows, ks] - c["collected"][rows]] = chosen[ks, rows]
+        t = c["done"] + np.arange(steps)[:, None]  # (K, N)
+        at = t - c["first"]  # of the character that step t gives
+        valid = (at >= 0) & (t < c["total"])
+        at -= c["collected"]
+        ks, rows = np.nonzero(valid)
+        self._buffer[rows, at[ks, rows]] = chosen[ks, rows]
+        if found is not None:
+            self._measured.store(c["slot"][measuring], at[:, measuring], valid[:, measuring], found)
 
     def _events(self) -> None:
         c = self._columns

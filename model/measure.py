@@ -17,25 +17,42 @@ from model.compiled import compiled
 from model.engines.interface import Floats, Indices
 
 Float64s = npt.NDArray[np.float64]
+Int32s = npt.NDArray[np.int32]
 
 
 class Measured(NamedTuple):
     """Of N rows, with A alternatives. Log-probabilities and entropies in nats; rank 0 is the likeliest."""
 
     logprobs: Float64s  # (N,)
-    ranks: Indices  # (N,)
+    ranks: Int32s  # (N,)
     entropies: Float64s  # (N,)
-    alternatives: Indices  # (N, A), likeliest first, equal ones by index
+    alternatives: Int32s  # (N, A), likeliest first, equal ones by index
     alternative_logprobs: Float64s  # (N, A)
+
+
+def empty(shape: tuple[int, ...], alternatives: int) -> Measured:
+    """Arrays to be filled."""
+    wide = (*shape, alternatives)
+    one = (np.empty(shape), np.empty(shape, np.int32), np.empty(shape))
+    return Measured(*one, np.empty(wide, np.int32), np.empty(wide))
 
 
 def measure(logits: Floats, characters: Indices, alternatives: int = 0) -> Measured:
     """logits (N, V), characters (N,). There are never more alternatives than characters in the vocabulary."""
     N, V = logits.shape
-    A = min(alternatives, V)
-    measured = Measured(np.empty(N), np.empty(N, np.int64), np.empty(N), np.empty((N, A), np.int64), np.empty((N, A)))
-    _measure(logits, np.ascontiguousarray(characters), *measured)
+    measured = empty((N,), min(alternatives, V))
+    measure_rows(logits, np.arange(N), 0, np.zeros(N, np.int64), np.ascontiguousarray(characters), measured)
     return measured
+
+
+def measure_rows(
+    logits: Floats, rows: Indices, step: int, begins: Indices, characters: Indices, measured: Measured
+) -> bool:
+    """Fills `measured` with M rows of logits (N, V), those at `rows`; begins and characters are (M,).
+
+    Row m is left out, and costs nothing, before the step begins[m]. Returns whether all logits looked at were finite.
+    """
+    return _measure(logits, rows, step, begins, characters, *measured)
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
@@ -44,24 +61,29 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 
 def part_of(measured: Measured, start: int, stop: int) -> Measured:
-    """Rows start … stop − 1."""
-    return Measured(*(values[start:stop] for values in measured))  # type: ignore[arg-type]
+    """Rows start … stop − 1, as arrays of their own: nothing larger is kept by them."""
+    return Measured(*(values[start:stop].copy() for values in measured))  # type: ignore[arg-type]
 
 
 @compiled
 def _measure(
     logits: Floats,
+    rows: Indices,
+    step: int,
+    begins: Indices,
     characters: Indices,
     logprobs: Float64s,
-    ranks: Indices,
+    ranks: Int32s,
     entropies: Float64s,
-    alternatives: Indices,
+    alternatives: Int32s,
     alternative_logprobs: Float64s,
-) -> None:
-    N, V = logits.shape
+) -> bool:
+    V = logits.shape[1]
     A = alternatives.shape[1]
-    for n in range(N):
-        row, own = logits[n], logits[n, characters[n]]
+    for n in range(len(rows)):
+        if step < begins[n]:
+            continue
+        row, own = logits[rows[n]], logits[rows[n], characters[n]]
         top = float(row.max())
         rank, whole, first_moment = 0, 0.0, 0.0
         for v in range(V):
@@ -71,6 +93,8 @@ def _measure(
             weight = math.exp(below)
             whole += weight
             first_moment += weight * below
+        if not math.isfinite(whole + first_moment):
+            return False
         log_whole = math.log(whole)
         logprobs[n] = float(own) - top - log_whole
         ranks[n] = rank
@@ -87,3 +111,4 @@ def _measure(
             found = min(found + 1, A)
         for a in range(A):
             alternative_logprobs[n, a] = float(row[alternatives[n, a]]) - top - log_whole
+    return True

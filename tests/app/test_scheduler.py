@@ -16,8 +16,10 @@ from app.generation import (
     DeadlineExceeded,
     Draining,
     GenerateRequest,
+    Generation,
     NotReady,
     QueueFull,
+    Result,
     ScoreRequest,
     StepFailed,
 )
@@ -36,7 +38,7 @@ SAMPLED = Sampling(0.9, 20, 0.95, 7)
 
 
 class Slow:
-    """An engine whose every call waits until it may go on, or fails while it is told to."""
+    """An engine whose every call waits until it may go on, and raises what it is told to."""
 
     def __init__(self, engine: Engine) -> None:
         self.config, self.start, self.state_dim = engine.config, engine.start, engine.state_dim
@@ -44,8 +46,8 @@ class Slow:
         self.engine = engine
         self.may_go = threading.Event()
         self.may_go.set()
-        self.broken = False
-        self.delay_s = 0.0
+        self.broken: BaseException | None = None
+        self.calls = 0
 
     def step(self, *arguments: Any) -> Any:
         return self._call(self.engine.step, *arguments)
@@ -55,9 +57,9 @@ class Slow:
 
     def _call(self, call: Callable[..., Any], *arguments: Any) -> Any:
         assert self.may_go.wait(20)
-        threading.Event().wait(self.delay_s)
-        if self.broken:
-            raise RuntimeError("broken for the test")
+        self.calls += 1
+        if self.broken is not None:
+            raise self.broken
         return call(*arguments)
 
 
@@ -258,6 +260,25 @@ def test_a_full_queue_is_refused_at_once() -> None:
     serve(use, max_rows=1, max_queue=2)
 
 
+def test_the_queue_counts_continuations_and_keeps_its_last_eighth_for_who_has_nothing_open() -> None:
+    async def use(scheduler: Scheduler) -> None:
+        one = [scheduler.submit(request("一", 1_000_000_000, n=4, caller="one")) for _ in range(15)]
+        with pytest.raises(QueueFull):
+            scheduler.submit(request("一", 10, caller="one"))
+        other = scheduler.submit(request("一", 10, n=3, caller="other"))
+        with pytest.raises(QueueFull):
+            scheduler.submit(request("一", 10, caller="other"))
+        third = scheduler.submit(request("一", 10, n=5, caller="third"))
+        with pytest.raises(QueueFull):
+            scheduler.submit(request("一", 10, caller="fourth"))
+        for generation in one:
+            generation.cancel()
+        await other
+        await third
+
+    serve(use, max_rows=4, max_queue=64)
+
+
 def test_an_answer_that_takes_too_long_is_given_up_decoding_or_waiting() -> None:
     async def use(scheduler: Scheduler) -> None:
         late = [scheduler.submit(request("一", 1_000_000_000, timeout_s=0.05)) for _ in range(2)]
@@ -277,12 +298,12 @@ def test_an_error_in_a_step_fails_those_in_flight_and_nobody_after_them() -> Non
         await scheduler.submit(request("一丁七", 10))
         engine.may_go.clear()
         doomed = [scheduler.submit(request(p, 20)) for p in prefixes(4)]
-        engine.broken = True
+        engine.broken = RuntimeError("broken for the test")
         engine.may_go.set()
         for generation in doomed:
             with pytest.raises(StepFailed):
                 await generation
-        engine.broken = False
+        engine.broken = None
         assert len(scheduler.cache) == 0
         assert (await scheduler.submit(request("一丁", sampling=SAMPLED))).choices[0].text == library("一丁")
         assert scheduler.problem() is None
@@ -291,11 +312,11 @@ def test_an_error_in_a_step_fails_those_in_flight_and_nobody_after_them() -> Non
 
 
 def test_a_model_that_fails_three_times_is_not_ready_until_it_works_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.scheduler.PROBE_S", 0.02)
+    monkeypatch.setattr("app.worker.PROBE_S", 0.02)
     engine = Slow(ENGINE)
 
     async def use(scheduler: Scheduler) -> None:
-        engine.broken = True
+        engine.broken = RuntimeError("broken for the test")
         with pytest.raises(StepFailed):
             await scheduler.submit(request("一", 5))
         while scheduler.problem() is None:
@@ -303,7 +324,7 @@ def test_a_model_that_fails_three_times_is_not_ready_until_it_works_again(monkey
         assert "times in a row" in str(scheduler.problem())
         with pytest.raises(NotReady):
             scheduler.submit(request("一", 5))
-        engine.broken = False
+        engine.broken = None
         while scheduler.problem() is not None:
             await asyncio.sleep(0.005)
         assert len((await scheduler.submit(request("一", 5))).choices[0].text) == 5
@@ -323,6 +344,181 @@ def test_a_step_that_hangs_makes_the_model_not_ready() -> None:
         engine.may_go.set()
         await generation
         assert scheduler.problem(stall_s=0.5) is None
+
+    serve(use, engine)
+
+
+async def hangs(scheduler: Scheduler, engine: Slow, timeout_s: float | None = None) -> Generation[Result]:
+    """A request that is in an engine call which does not come back."""
+    engine.may_go.clear()
+    generation = scheduler.submit(request("一", 5, timeout_s=timeout_s))
+    while scheduler.decoding == 0:
+        await asyncio.sleep(0.001)
+    return generation
+
+
+def test_a_deadline_is_kept_though_the_engine_hangs_for_who_decodes_and_for_who_waits() -> None:
+    engine = Slow(ENGINE)
+
+    async def use(scheduler: Scheduler) -> None:
+        decoding = await hangs(scheduler, engine, timeout_s=0.05)
+        patient = scheduler.submit(request("一", 5))
+        behind_it = scheduler.submit(request("一丁", 5, timeout_s=0.05))
+        for late in (decoding, behind_it, scheduler.submit_score(ScoreRequest(np.arange(5), timeout_s=0.05))):
+            with pytest.raises(DeadlineExceeded):
+                await asyncio.wait_for(late, 5)
+        assert not patient.done
+        assert scheduler.waiting == 1
+        engine.may_go.set()
+        assert (await patient).choices[0].text == library("一", 5, Sampling())
+
+    serve(use, engine)
+
+
+def test_a_model_that_hangs_refuses_instead_of_queueing() -> None:
+    engine = Slow(ENGINE)
+
+    async def use(scheduler: Scheduler) -> None:
+        there = await hangs(scheduler, engine)
+        while scheduler.problem() is None:
+            await asyncio.sleep(0.005)
+        with pytest.raises(NotReady, match="has been in one step for more than"):
+            scheduler.submit(request("一", 5))
+        with pytest.raises(NotReady):
+            scheduler.submit_score(ScoreRequest(np.arange(5)))
+        engine.may_go.set()
+        await there
+        while scheduler.problem() is not None:
+            await asyncio.sleep(0.005)
+        await scheduler.submit(request("一", 5))
+
+    serve(use, engine, stall_s=0.05)
+
+
+@pytest.mark.parametrize("error", [SystemExit("for the test"), KeyboardInterrupt()])
+def test_a_thread_that_ends_fails_what_is_open_and_takes_nothing_more(error: BaseException) -> None:
+    engine = Slow(ENGINE)
+
+    async def use(scheduler: Scheduler) -> None:
+        decoding = await hangs(scheduler, engine)
+        waiting = [scheduler.submit(request("一丁", 5)) for _ in range(3)]
+        engine.broken = error
+        engine.may_go.set()
+        for generation in [decoding, *waiting]:
+            with pytest.raises(StepFailed):
+                await asyncio.wait_for(generation, 5)
+        with pytest.raises(NotReady, match="is not running"):
+            scheduler.submit(request("一", 5))
+        assert scheduler.problem() == "is not running"
+        assert await scheduler.drain(5)
+
+    serve(use, engine, max_rows=1)
+
+
+def test_memory_that_is_short_in_a_step_and_while_that_is_told_harms_only_who_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Slow(ENGINE)
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    async def use(scheduler: Scheduler) -> None:
+        doomed = await hangs(scheduler, engine)
+        monkeypatch.setattr("app.worker.log.error", no_memory)
+        engine.broken = MemoryError()
+        engine.may_go.set()
+        with pytest.raises(StepFailed):
+            await asyncio.wait_for(doomed, 5)
+        monkeypatch.setattr("app.batch.Batch.fail", no_memory)  # not even who is affected can be told
+        engine.may_go.clear()
+        doomed = scheduler.submit(request("一", 5))
+        engine.may_go.set()
+        with pytest.raises(StepFailed):
+            await asyncio.wait_for(doomed, 5)
+        engine.broken = None
+        assert (await scheduler.submit(request("一", 5))).choices[0].text == library("一", 5, Sampling())
+
+    serve(use, engine)
+
+
+@pytest.mark.parametrize("k", range(1, 12))
+def test_an_engine_that_fails_at_the_kth_call_leaves_nobody_without_an_answer(k: int) -> None:
+    class Failing(Slow):
+        def _call(self, call: Callable[..., Any], *arguments: Any) -> Any:
+            self.calls += 1
+            if self.calls == k:
+                raise RuntimeError("broken for the test")
+            return call(*arguments)
+
+    async def use(scheduler: Scheduler) -> None:
+        pending: list[Generation[Any]] = []
+        for number, prefix in enumerate(prefixes(30, 20)):
+            options: dict[str, Any] = {"n": 1 + number % 3, "sampling": SAMPLED, "stream": number % 2 == 0}
+            pending.append(scheduler.submit(request(prefix, 20, **options)))
+        pending.append(scheduler.submit_score(ScoreRequest(np.arange(50))))
+        answered = 0
+        for generation in pending:
+            try:
+                await asyncio.wait_for(generation, 10)
+                answered += 1
+            except StepFailed:
+                continue
+        assert answered >= len(pending) - 4
+        assert (scheduler._size, len(scheduler._open)) == (0, 0)
+
+    serve(use, Failing(ENGINE), max_rows=4)
+
+
+@pytest.mark.parametrize("name", ["queue", "tick", "admitted", "first_character", "finished"])
+def test_an_observer_that_raises_harms_no_answer(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(Observer):
+        pass
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken for the test")
+
+    setattr(Raising, name, fail)
+
+    async def use(scheduler: Scheduler) -> None:
+        for _ in range(2):
+            assert (await scheduler.submit(request("一丁", 20))).choices[0].text == library("一丁", 20, Sampling())
+
+    serve(use, observer=Raising())
+    assert [record.name for record in caplog.records] == ["app.quiet"]
+
+
+def test_an_error_in_admission_fails_that_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app import jobs
+
+    real = jobs.GenerateJob.begin
+
+    def begin(job: jobs.GenerateJob, *arguments: Any) -> Any:
+        if job.request.num_chars == 13:
+            raise RuntimeError("broken for the test")
+        return real(job, *arguments)
+
+    monkeypatch.setattr(jobs.GenerateJob, "begin", begin)
+
+    async def use(scheduler: Scheduler) -> None:
+        others = [scheduler.submit(request("一丁", 20)) for _ in range(5)]
+        with pytest.raises(StepFailed):
+            await scheduler.submit(request("一", 13))
+        for generation in others:
+            assert (await generation).choices[0].text == library("一丁", 20, Sampling())
+        assert scheduler.failures == 0
+
+    serve(use)
+
+
+def test_draining_is_over_in_time_though_the_engine_hangs() -> None:
+    engine = Slow(ENGINE)
+
+    async def use(scheduler: Scheduler) -> None:
+        there = await hangs(scheduler, engine)
+        assert not await asyncio.wait_for(scheduler.drain(0.05), 5)
+        with pytest.raises(Draining):
+            await there
 
     serve(use, engine)
 
@@ -415,6 +611,6 @@ def test_the_places_of_requests_that_are_over_are_free_again() -> None:
             except Cancelled:
                 continue
         await asyncio.sleep(0.05)
-        assert (scheduler._places, scheduler._open, scheduler.decoding) == (0, 0, 0)
+        assert (scheduler._size, len(scheduler._open), scheduler.decoding) == (0, 0, 0)
 
     serve(use, max_rows=8, cache_bytes=1 << 18)

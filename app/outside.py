@@ -1,0 +1,125 @@
+"""Who has no place in the decoder, and who gets the next one.
+
+Places are given row by row. Newcomers were never seated; parked rows were, and made room for others. Both wait in
+lines, one per caller and taken from in turn, and while both wait each kind gets every second place. Where places are
+missing, rows that have had theirs for QUANTUM_S make room for newcomers, and those that have had it for LONG_S for
+parked ones: first of the caller that holds most, first the one seated longest.
+
+So with M places the newcomer that is kth in turn is seated at most ⌈2k / M⌉ · QUANTUM_S and a turn after it came,
+however long the work of the others is; a caller's first is no further behind than there are callers. Where k ≤ M / 2
+that is QUANTUM_TURNS turns and one, a turn being TICK_S or one step of the engine, whichever is longer.
+
+Resting rows wait for nothing but their reader. Knows nothing of what rows write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from app.jobs import Job, job_of
+from app.lines import Lines
+from model.decoding import Row
+
+TICK_S = 0.008  # about how long an engine call may take: the longer, the less two threads fight over Python's lock
+QUANTUM_TURNS = 16
+QUANTUM_S = QUANTUM_TURNS * TICK_S
+LONG_S = 4 * QUANTUM_S
+
+
+class Outside:
+    def __init__(self) -> None:
+        self._newcomers: Lines[Job | Row] = Lines()
+        self._parked: Lines[Row] = Lines()
+        self._resting: dict[Job, list[Row]] = {}
+        self._newcomer_next = True
+        self._waiting = 0  # continuations in the lines
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits for a place."""
+        return bool(self._newcomers or self._parked)
+
+    def __len__(self) -> int:
+        """Continuations, those that rest as well."""
+        return self._waiting + sum(map(len, self._resting.values()))
+
+    def put(self, job: Job) -> None:
+        self._newcomers.add(job.caller, job)
+        self._waiting += job.size
+
+    def follow(self, rows: Sequence[Row]) -> None:
+        """Rows of a request that has begun: before those of its caller that have not."""
+        for row in reversed(rows):
+            self._newcomers.add_first(job_of(row).caller, row)
+        self._waiting += len(rows)
+
+    def park(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._parked.add(job_of(row).caller, row)
+        self._waiting += len(rows)
+
+    def rest(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._resting.setdefault(job_of(row), []).append(row)
+
+    def wake(self, job: Job) -> None:
+        self.park(self._resting.pop(job, []))
+
+    def next(self) -> Job | Row | None:
+        """Who is to be seated, taken out of its line."""
+        if self._newcomers and (self._newcomer_next or not self._parked):
+            self._newcomer_next = False
+            item = self._newcomers.take()
+            self._waiting -= _size(item)
+            return item
+        if self._parked:
+            self._newcomer_next = True
+            self._waiting -= 1
+            return self._parked.take()
+        return None
+
+    def take_out(self, jobs: Collection[Job]) -> list[Row]:
+        """Whatever there is of these requests."""
+        newcomers = self._newcomers.remove(lambda item: (item if isinstance(item, Job) else job_of(item)) in jobs)
+        parked = self._parked.remove(lambda row: job_of(row) in jobs)
+        self._waiting -= sum(map(_size, newcomers)) + len(parked)
+        rows = [item for item in newcomers if isinstance(item, Row)] + parked
+        return rows + [row for job in jobs for row in self._resting.pop(job, [])]
+
+    def rows(self) -> Iterator[Row]:
+        yield from (item for item in self._newcomers if isinstance(item, Row))
+        yield from self._parked
+        for rows in self._resting.values():
+            yield from rows
+
+    def unseen(self) -> set[Job]:
+        """Requests without a row yet."""
+        return {item for item in self._newcomers if isinstance(item, Job)}
+
+    def who_makes_room(
+        self, free: int, rows: Sequence[Row], seated: npt.NDArray[np.float64], now: float
+    ) -> npt.NDArray[np.intp]:
+        """The places of the rows in the decoder that must give theirs up. seated: when each got it."""
+        newcomers, parked = len(self._newcomers), len(self._parked)
+        missing, since = newcomers + min(newcomers, parked) - free, QUANTUM_S
+        if missing <= 0:
+            missing, since = newcomers + parked - free, LONG_S
+        if missing <= 0:
+            return np.zeros(0, np.intp)
+        candidates = np.flatnonzero(seated <= now - since)
+        candidates = candidates[np.argsort(seated[candidates], kind="stable")]
+        callers = [job_of(row).caller for row in rows]
+        held = Counter(callers)
+        ranked = []
+        for place in candidates.tolist():
+            ranked.append((-held[callers[place]], place))
+            held[callers[place]] -= 1
+        ranked.sort(key=lambda item: item[0])
+        return np.array([place for _, place in ranked[:missing]], np.intp)
+
+
+def _size(item: Job | Row) -> int:
+    return item.size if isinstance(item, Job) else 1
