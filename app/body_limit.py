@@ -27,23 +27,40 @@ class BodyLimit:
             await respond(Request(scope), too_large)(scope, receive, send)
             return
         received, answered = 0, False
+        problem: ProblemError | None = None
 
         async def limited() -> Message:
-            nonlocal received
+            nonlocal received, problem
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > self.max_bytes:
-                    raise too_large
+                    problem = too_large
+                    raise problem
+            elif "status" in message:
+                problem = _given_up(message)
             return message
 
         async def replacing(message: Message) -> None:
             # The framework makes a 400 of anything that goes wrong while a body is read; ours goes out instead.
             nonlocal answered
-            if received <= self.max_bytes:
+            if problem is None:
+                answered = True
                 await send(message)
             elif not answered:
                 answered = True
-                await respond(Request(scope), too_large)(scope, receive, send)
+                await respond(Request(scope), problem)(scope, receive, send)
 
-        await self.app(scope, limited, replacing)
+        try:
+            await self.app(scope, limited, replacing)
+        except Exception:
+            if problem is None:
+                raise
+        if problem is not None and not answered:
+            await respond(Request(scope), problem)(scope, receive, send)
+
+
+def _given_up(message: Message) -> ProblemError:
+    status = message["status"]
+    retry_after_s = 5 if status == 503 else None
+    return ProblemError(status, message["detail"], retry_after_s=retry_after_s, headers={"Connection": "close"})

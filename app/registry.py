@@ -46,7 +46,7 @@ class Registry:
         self._served: dict[str, Served] = {}
         self._problems: dict[str, str] = {}
         self._signatures: dict[str, Signature] = {}
-        self._retired: set[asyncio.Task[bool]] = set()
+        self._retired: dict[asyncio.Task[bool], Scheduler] = {}  # what still answers on weights of before
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,15 +56,16 @@ class Registry:
             self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Lets what is open finish, up to the drain limit, then ends every decode thread."""
+        """Ends every decode thread; what is still open fails with Draining. A second call finds nothing to do."""
         if self._watcher is not None:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
         for name in list(self._served):
             self._retire(name)
-        if self._retired:
-            await asyncio.gather(*self._retired)
+        for scheduler in self._retired.values():
+            scheduler.close()
+        await asyncio.gather(*self._retired)
 
     def names(self) -> list[str]:
         return sorted(self._served.keys() | self._problems.keys())
@@ -175,8 +176,8 @@ class Registry:
         served = self._served.pop(name)
         self._metrics.info.remove(name)
         task = asyncio.create_task(served.scheduler.drain(self._settings.drain_s))
-        self._retired.add(task)
-        task.add_done_callback(self._retired.discard)
+        self._retired[task] = served.scheduler
+        task.add_done_callback(self._retired.pop)
 
     async def _watch(self) -> None:
         directory = self._settings.models_dir

@@ -23,6 +23,9 @@ class Service:
     secret: SecretBytes
     draining: bool = False
 
+    def begin_draining(self) -> None:
+        self.draining = True
+
 
 async def service_of(request: Request) -> Service:
     # async although it waits for nothing: the framework sends plain functions to a thread, at 0.2 ms each.

@@ -75,6 +75,20 @@ class Settings(BaseSettings):
     state_cache_mb: int = Field(64, ge=0, le=65536, description="Memory for states of prefixes read before, per model.")
 
     request_timeout_s: float = Field(60.0, gt=0, le=86400, description="A request that takes longer is given up: 503.")
+    head_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="How long a new connection, or a request that has begun, may take to the end of its head.",
+    )
+    body_timeout_s: float = Field(
+        10.0, gt=0, le=3600, description="In each such time a body must end, or bring 1,000 bytes per second: else 408."
+    )
+    keep_alive_s: float = Field(30.0, gt=0, le=3600, description="How long a connection may idle between requests.")
+    write_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="A client that takes no byte of its answer for so long is cut off."
+    )
+    max_connections: int = Field(1000, ge=1, le=1_000_000, description="Connections at once; more are answered 503.")
     stall_s: float = Field(10.0, gt=0, le=3600, description="A decoding step that takes longer makes /readyz say 503.")
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long open requests may take to finish at SIGTERM.")
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from app.raw_urls import MAX_HEAD_BYTES
+from app.server.reading import MAX_HEAD_BYTES
 from app.settings import Settings
 from tests.app.conftest import Server
 from tests.deploy.nginx import Nginx

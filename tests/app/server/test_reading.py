@@ -1,0 +1,192 @@
+"""What a stream of bytes is read as, however it is cut: held against uvicorn's own protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.server.reading import MAX_HEAD_BYTES, ReadingProtocol
+from tests.app.server.connections import Connection
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as a client writes it. chunks: None for a body with its length, if there is a body."""
+
+    method: str
+    target: str
+    body: bytes = b""
+    chunks: tuple[int, ...] | None = None
+    blank_lines: int = 0
+    headers: str = ""
+
+    def bytes(self, encoded: bool = False) -> bytes:
+        target = quote(self.target, safe="/?=&%") if encoded else self.target
+        head = "\r\n" * self.blank_lines + f"{self.method} {target} HTTP/1.1\r\nHost: a\r\n{self.headers}"
+        if self.chunks is not None:
+            return (head + "Transfer-Encoding: chunked\r\n\r\n").encode() + self._chunked()
+        length = f"Content-Length: {len(self.body)}\r\n" if self.body else ""
+        return f"{head}{length}\r\n".encode() + self.body
+
+    def _chunked(self) -> bytes:
+        ends = sorted({min(end, len(self.body)) for end in (self.chunks or ())} | {len(self.body)})
+        parts = [self.body[a:b] for a, b in zip([0, *ends], ends, strict=False) if b > a]
+        return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def read(protocol: type, stream: bytes, cuts: list[int]) -> tuple[list[Any], bool]:
+    """The requests that reached the app, and whether the connection was closed."""
+
+    async def drive() -> tuple[list[Any], bool]:
+        connection = Connection(protocol)
+        ends = sorted({cut % (len(stream) + 1) for cut in cuts} | {len(stream)})
+        for begin, end in zip([0, *ends], ends, strict=False):
+            if end > begin:
+                await connection.receive(stream[begin:end])
+        return list(connection.requests), connection.transport.closing
+
+    return asyncio.run(drive())
+
+
+def requests(letters: str) -> st.SearchStrategy[Sent]:
+    text = st.text(letters, max_size=12)
+    return st.builds(
+        Sent,
+        method=st.sampled_from(["GET", "POST"]),
+        target=text.map(lambda query: f"/generate?prefix={query}"),
+        body=st.text(letters + '\r\n "{}0', max_size=40).map(str.encode),
+        chunks=st.none() | st.lists(st.integers(0, 120), max_size=3).map(tuple),
+        blank_lines=st.integers(0, 2),
+        headers=st.sampled_from(["", "Accept: */*\r\n", "Content-Type: application/json\r\nX-A: b\r\n"]),
+    )
+
+
+ASCII = "abc09%=-"
+ANY = ASCII + "分开é👩\u0080"
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.lists(requests(ASCII), min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=8), st.booleans())
+def test_ascii_is_read_as_uvicorn_reads_it(sent: list[Sent], cuts: list[int], close: bool) -> None:
+    stream = b"".join(request.bytes() for request in sent)
+    if close:
+        stream = stream.replace(b"Host: a", b"Host: a\r\nConnection: close", 1)
+    assert read(ReadingProtocol, stream, cuts) == read(HttpToolsProtocol, stream, cuts)
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.lists(requests(ANY), min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=8))
+def test_raw_bytes_are_read_as_if_they_were_encoded(sent: list[Sent], cuts: list[int]) -> None:
+    raw = b"".join(request.bytes() for request in sent)
+    encoded = b"".join(request.bytes(encoded=True) for request in sent)
+    got, closed = read(ReadingProtocol, raw, cuts)
+    assert not closed
+    assert (got, closed) == read(HttpToolsProtocol, encoded, [])
+    assert [request[4] for request in got] == [request.body for request in sent]
+
+
+PIPELINE = [
+    Sent("POST", "/generate?prefix=分", '{"prefix": "开é\n0\r\n"}'.encode(), blank_lines=1),
+    Sent("GET", "/generate?prefix=é", headers="X-Name: é\r\n"),
+    Sent("POST", "/generate", "开\n0\r\n\r\n分开".encode(), chunks=(2, 4, 7)),
+    Sent("POST", "/generate?prefix=%E5", "开".encode()),
+]
+
+
+def test_a_pipeline_is_read_alike_whatever_byte_it_is_cut_at() -> None:
+    raw = b"".join(request.bytes() for request in PIPELINE)
+    encoded = b"".join(request.bytes(encoded=True) for request in PIPELINE)
+    expected = read(HttpToolsProtocol, encoded, [])
+    assert len(expected[0]) == len(PIPELINE)
+    for cut in range(len(raw) + 1):
+        assert read(ReadingProtocol, raw, [cut]) == expected, cut
+    assert read(ReadingProtocol, raw, list(range(len(raw)))) == expected
+
+
+UPGRADE = "Connection: keep-alive, Upgrade\r\nUpgrade: {}\r\n"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "h2c"])
+@pytest.mark.parametrize("chunks", [None, (3,)])
+def test_a_request_that_asks_for_an_upgrade_is_read_like_any_other(kind: str, chunks: tuple[int, ...] | None) -> None:
+    plain = Sent("POST", "/generate?prefix=分", b"GET /models HTTP/1.1\r\n\r\n", chunks)
+    upgrade = Sent("POST", "/generate?prefix=分", plain.body, chunks, headers=UPGRADE.format(kind))
+    after = Sent("GET", "/models")
+    expected, _ = read(HttpToolsProtocol, plain.bytes(encoded=True) + after.bytes(), [])
+    stream = upgrade.bytes() + after.bytes()
+    for cut in range(len(stream)):
+        got, closed = read(ReadingProtocol, stream, [cut])
+        assert not closed
+        assert [request[:3] + request[4:] for request in got] == [request[:3] + request[4:] for request in expected]
+
+
+def answers(protocol_input: bytes) -> bytes:
+    async def drive() -> bytes:
+        connection = Connection(ReadingProtocol)
+        await connection.receive(protocol_input)
+        assert connection.transport.closing
+        return connection.transport.written
+
+    return asyncio.run(drive())
+
+
+@pytest.mark.parametrize(
+    ("stream", "status"),
+    [
+        (b"hello\r\n\r\n", b"400"),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"GET /x HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD_BYTES + 1), b"431"),
+        (b"GET /x?" + "分".encode() * (MAX_HEAD_BYTES // 9 + 1), b"431"),
+        (b"GET /x HTTP/1.1\r\n" + b"X-A: b\r\n" * MAX_HEAD_BYTES, b"431"),
+        (b"\r\n" * MAX_HEAD_BYTES, b"431"),
+        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"a" * (MAX_HEAD_BYTES + 1), b""),
+        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * (MAX_HEAD_BYTES + 1), b""),
+    ],
+)
+def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> None:
+    async def drive() -> tuple[bytes, list[dict[str, object]]]:
+        connection = Connection(ReadingProtocol)
+        await connection.receive(stream)
+        await connection.receive(b"more\r\n")
+        return connection.transport.written, connection.told
+
+    written, told = asyncio.run(drive())
+    if status:
+        assert written.startswith(b"HTTP/1.1 " + status)
+        assert written.count(b"HTTP/1.1") == 1
+    else:  # the app has the request already, and is told why it ends
+        assert [message["status"] for message in told] == [431]
+
+
+def test_trailers_are_not_headers() -> None:
+    stream = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
+    for cut in range(len(stream)):
+        ((_, _, _, headers, body),) = read(ReadingProtocol, stream, [cut])[0]
+        assert headers == [(b"transfer-encoding", b"chunked")]
+        assert body == b"a"
+
+
+def test_answers_that_are_due_go_out_before_a_connection_with_a_bad_request_closes() -> None:
+    written = answers(Sent("GET", "/a").bytes() + Sent("GET", "/b").bytes() + b"nonsense\r\n\r\n")
+    assert written.count(b"HTTP/1.1 200") == 2
+    assert written.count(b"HTTP/1.1") == 2
+
+
+def test_all_requests_of_a_connection_learn_that_their_client_is_gone() -> None:
+    async def drive() -> list[bool]:
+        connection = Connection(ReadingProtocol)
+        connection.protocol.data_received(Sent("GET", "/a").bytes() + Sent("GET", "/b").bytes())
+        cycles = list(connection.protocol._open)
+        connection.protocol.connection_lost(None)
+        return [cycle.disconnected for cycle in cycles]
+
+    assert asyncio.run(drive()) == [True, True]
