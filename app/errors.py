@@ -15,6 +15,8 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from model.errors import CheckpointError, NextcharError, OptionError, UnknownCharactersError, describe
 
@@ -22,10 +24,14 @@ log = structlog.get_logger()
 
 MAX_FIELD_ERRORS = 20
 SHOWN_CHARS = 60  # of a value in a message
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class ProblemError(Exception):
-    """An answer that is not 2xx. `errors` lists fields: {"field", "message"} and what else helps to mend them."""
+    """An answer that is not 2xx. `errors` lists fields: {"field", "message"} and what else helps to mend them.
+
+    As an exception it says its status only: the detail quotes what a client sent, and a traceback may be logged.
+    """
 
     def __init__(
         self,
@@ -37,7 +43,7 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
         code: str | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(f"{status} {_title(status)}")
         self.status = status
         self.detail = detail
         self.errors = list(errors)
@@ -138,6 +144,20 @@ def show(value: object) -> str:
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
 
 
+def _methods(request: Request) -> list[str]:
+    """The methods of a path, whatever routes they are spread over: each route knows its own only."""
+
+    def taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if taken(method)]
+
+
+def server_error() -> ProblemError:
+    return ProblemError(500, "an error of the server's own; its log has the cause")
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of every route one of the above."""
 
@@ -155,8 +175,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, ClientDisconnect):  # the framework takes it for a body that cannot be read
+            raise error.__cause__
         if error.status_code == 404:
             error.detail = "there is nothing at this address"
+        if error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods(request))}
+            error.detail = f"this address takes {error.headers['Allow']}"
         if error.status_code == 400 and "parsing the body" in str(error.detail):
             error.detail = "the body is not JSON, or is nested too deep"
         return respond(request, ProblemError(error.status_code, str(error.detail), headers=error.headers))
@@ -166,6 +191,6 @@ def install(app: FastAPI) -> None:
         return respond(request, ProblemError(422, "body: is nested too deep"))
 
     @app.exception_handler(Exception)
-    async def ours(request: Request, error: Exception) -> Response:
-        log.error("unhandled error", exc_info=error)
-        return respond(request, ProblemError(500, "an error of the server's own; its log has the cause"))
+    async def ours(request: Request, _: Exception) -> Response:
+        # Only what stands outside LastResort comes here; the server logs it.
+        return respond(request, server_error())

@@ -8,19 +8,22 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from pydantic import SecretBytes
 from starlette.middleware.cors import CORSMiddleware
 
 from app import errors
+from app.body_kind import FORM, JSON, BodyKind
 from app.body_limit import BodyLimit
 from app.draining import Draining
 from app.foreign_pages import ForeignPages
+from app.last_resort import LastResort
 from app.metrics import Metrics
 from app.registry import Registry
 from app.request_log import RequestLog
 from app.routes import generate, health, models, openai, page, score
-from app.schemas import GenerateBody, Problem
+from app.schemas import GenerateBody, GenerateQuery, Problem, ScoreBody
 from app.security import Guard
 from app.service import Service
 from app.settings import Settings, left_open
@@ -57,23 +60,34 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     for router in (generate.router, score.router, models.router, openai.router, health.router, page.router):
         app.include_router(router)
+        _add_head(app, router)
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
+    app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Draining, service=service)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
     app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
+    app.add_middleware(LastResort)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
+        app.add_middleware(LastResort)  # for CORS's own errors; the one above gets CORS headers for all others
     app.add_middleware(RequestLog, metrics=metrics)
     return app
+
+
+def _add_head(app: FastAPI, router: APIRouter) -> None:
+    """HEAD on whatever GET gives. The server leaves the body out; a route that works for it looks at the method."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.methods == {"GET"}:
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _name_schemas(app: FastAPI) -> None:
@@ -83,7 +97,7 @@ def _name_schemas(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         document = make()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for named in (Problem, GenerateBody):
+        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody):
             schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[named.__name__] = schema

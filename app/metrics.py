@@ -27,6 +27,7 @@ class Metrics:
         seconds = partial(Histogram, registry=self.registry, buckets=SECONDS)
 
         self.requests = counter("nextchar_request_count", "HTTP requests answered.", ["route", "method", "status"])
+        self.cut = counter("nextchar_answers_cut", "Answers that ended before they were whole.", ["route", "by"])
         self.request_seconds = seconds("nextchar_request_duration_seconds", "Whole HTTP request.", ["route"])
         self.waiting = gauge("nextchar_num_requests_waiting", "Continuations in the queue.", ["model"])
         self.running = gauge("nextchar_num_requests_running", "Continuations being decoded.", ["model"])

@@ -22,10 +22,10 @@ class StreamOptions(BaseModel):
 
 
 class CompletionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     model: str = Field(max_length=64)
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)] = Field(repr=False)
     max_tokens: int | None = Field(16, ge=0, le=MAX_INTEGER, description="Characters to write.")
     temperature: float | None = Field(1.0, ge=0, le=MAX_TEMPERATURE)
     top_p: float | None = Field(1.0, gt=0, le=1)
@@ -34,11 +34,11 @@ class CompletionBody(BaseModel):
     stream_options: StreamOptions | None = None
     logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
     echo: bool | None = False
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = Field(None, repr=False)
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
     presence_penalty: float | None = 0.0
     frequency_penalty: float | None = 0.0
-    user: str | None = None
+    user: str | None = Field(None, repr=False)
 
     @field_validator("presence_penalty", "frequency_penalty")
     @classmethod

@@ -12,6 +12,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.last_resort import BROKEN_OFF
 from app.metrics import Metrics
 
 log = structlog.get_logger()
@@ -20,8 +21,14 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # anything else could forge a heade
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
 
 
+CLIENT_LEFT = 499  # what stays where no answer began
+
+
 class RequestLog:
-    """ASGI middleware: takes or makes `X-Request-ID`, returns it, logs and counts the request when it has ended."""
+    """ASGI middleware: takes or makes `X-Request-ID`, returns it, logs and counts the request when it has ended.
+
+    An answer is for the one who asked: it is `no-store` unless it says otherwise itself.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -34,34 +41,36 @@ class RequestLog:
         begun = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        status = 499  # what stays if the client leaves before an answer begins
+        status, is_whole = CLIENT_LEFT, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
             if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers.setdefault("Cache-Control", "no-store")
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            seconds = time.perf_counter() - begun
-            # The route's pattern, never the path: a stranger's paths would make endless series.
-            route = getattr(scope.get("route"), "path", "none")
-            self.metrics.requests.labels(route, _method(scope["method"]), status).inc()
-            self.metrics.request_seconds.labels(route).observe(seconds)
-            level = logging.DEBUG if route in QUIET else logging.INFO
-            log.log(
-                level,
-                "request",
-                method=_method(scope["method"]),
-                route=route,
-                status=status,
-                ms=round(seconds * 1e3, 2),
-            )
+            self._note(scope, status, is_whole, time.perf_counter() - begun)
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _note(self, scope: Scope, status: int, is_whole: bool, seconds: float) -> None:
+        # The route's pattern, never the path: a stranger's paths would make endless series.
+        route = getattr(scope.get("route"), "path", "none")
+        method = _method(scope["method"])
+        about = {"method": method, "route": route, "status": status, "ms": round(seconds * 1e3, 2)}
+        if status != CLIENT_LEFT and not is_whole:
+            about["cut_by"] = "error" if scope.get(BROKEN_OFF) else "client"
+            self.metrics.cut.labels(route, about["cut_by"]).inc()
+        self.metrics.requests.labels(route, method, status).inc()
+        self.metrics.request_seconds.labels(route).observe(seconds)
+        log.log(logging.DEBUG if route in QUIET else logging.INFO, "request", **about)
 
 
 def _method(name: str) -> str:

@@ -1,14 +1,15 @@
 """The fields of requests and answers, their bounds and their documentation.
 
 A query carries text, so there "10" is a number; in JSON it is not. One set of fields, validated leniently from a query
-and strictly from a body. Bounds that settings move (lengths) are checked in `app.generation`.
+or a form and strictly from JSON. Bounds that settings move (lengths) are checked in `app.answering`. What a person
+wrote is left out of a `repr` and of validation's own messages, which may end in a log.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, MAX_TOP_K, MIN_TEMPERATURE
 
@@ -22,9 +23,11 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)
 class GenerateFields(BaseModel):
     """What to continue and how. Exactly one of `prefix` and `state`."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    prefix: str | None = Field(None, description="Text to continue, at least one character.", examples=["分开"])
+    prefix: str | None = Field(
+        None, repr=False, description="Text to continue, at least one character.", examples=["分开"]
+    )
     num_chars: int = Field(100, ge=1, le=MAX_INTEGER, description="How many new characters to write.")
     temperature: float = Field(
         0.0, ge=0, le=MAX_TEMPERATURE, description=f"0 is greedy; else {MIN_TEMPERATURE} … {MAX_TEMPERATURE:g}."
@@ -41,6 +44,7 @@ class GenerateFields(BaseModel):
     stop: list[Stop] = Field(
         [],
         max_length=MAX_STOPS,
+        repr=False,
         description="The text ends before the first of these that is complete; of several complete at the same "
         "character, before the longest. Compared with what the model writes as they stand.",
     )
@@ -50,7 +54,9 @@ class GenerateFields(BaseModel):
     )
     unknown: Literal["error", "skip"] = Field("error", description="What becomes of characters never seen in training.")
     model: str | None = Field(None, max_length=64, description="Which model answers; the default one if not given.")
-    state: str | None = Field(None, max_length=MAX_INTEGER, description="A continuation token: go on where it ended.")
+    state: str | None = Field(
+        None, max_length=MAX_INTEGER, repr=False, description="A continuation token: go on where it ended."
+    )
     return_state: bool = Field(False, description="Return a continuation token.")
     stream: bool = Field(False, description="Answer with server-sent events.")
 
@@ -62,19 +68,26 @@ class GenerateFields(BaseModel):
 
 
 class GenerateQuery(GenerateFields):
-    """The fields as query parameters."""
+    """The fields as query parameters, or as a form."""
 
 
 class GenerateBody(GenerateFields):
     """The fields as a JSON body."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
+
+    @field_validator(
+        "stop", mode="before", json_schema_input_type=Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)]
+    )
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class ScoreBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    text: str = Field(min_length=1, description="Text to score.")
+    text: str = Field(min_length=1, repr=False, description="Text to score.")
     model: str | None = Field(None, max_length=64)
     unknown: Literal["error", "skip"] = "error"
 
@@ -162,9 +175,11 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described = {
         400: "Not a request that can be read",
         401: "No key, or a wrong one",
+        403: "A page of an origin that may not call",
         404: "No such model",
         409: "A continuation token, or a Last-Event-ID, of other weights",
         413: "The body is too large",
+        415: "A body of a kind that is not read",
         422: "A field is out of bounds, or a character is unknown",
         429: "Too many requests",
         503: "Not ready, or stopping",

@@ -1,23 +1,24 @@
-"""`/generate`: what the model writes after a prefix. The fields come as query parameters, or on POST as a JSON body.
+"""`/generate`: what the model writes after a prefix. The fields come in the query, or on POST as JSON or as a form.
 
-Fields are read here with pydantic alone, and declared in the OpenAPI document by hand from the same classes: the
-framework's own reading of a query of fifteen fields took a sixth of the event loop's time under load.
+Fields are read in `app.fields` with pydantic alone, and declared in the OpenAPI document by hand from the same classes:
+the framework's own reading of a query of fifteen fields took a sixth of the event loop's time under load.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 
 from app.answering import answer, question, submit
-from app.errors import ProblemError, dump, field_problem, from_validation
+from app.body_kind import FORM, JSON, kind_of
+from app.errors import dump, field_problem
 from app.event_id import DONE, Place
+from app.fields import from_form, from_json, from_query
 from app.schemas import GenerateAnswer, GenerateBody, GenerateFields, GenerateQuery, problem_responses
 from app.service import Service, ServiceOf, caller_of
-from app.streaming import event_stream, events, place_of
+from app.streaming import HEADERS, event_stream, events, place_of
 from app.waiting import until_gone
 
 router = APIRouter(tags=["generate"])
@@ -28,7 +29,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
         "description": "The text; with stream=true, events: `chunk` …, then `done` (this same body) or `error`.",
     },
-    **problem_responses(400, 401, 404, 409, 413, 422, 429, 503),
+    **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
 }
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
@@ -43,7 +44,14 @@ _PARAMETERS = {
     ]
     + [_LAST_EVENT_ID]
 }
-_BODY = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerateBody"}}}}}
+_BODY = {
+    "requestBody": {
+        "content": {
+            JSON: {"schema": {"$ref": "#/components/schemas/GenerateBody"}},
+            FORM: {"schema": {"$ref": "#/components/schemas/GenerateQuery"}},
+        }
+    }
+}
 _LISTS = frozenset({"stop"})
 
 
@@ -55,40 +63,18 @@ async def generate_from_query(request: Request, service: ServiceOf) -> Response:
 
 @router.post("/generate", responses=_RESPONSES, openapi_extra={**_PARAMETERS, **_BODY})
 async def generate_from_query_or_body(request: Request, service: ServiceOf) -> Response:
-    """Continues a prefix. Fields may come as query parameters or as a JSON body, each in one of the two."""
+    """Continues a prefix. Fields may come as query parameters, in a JSON body or in a form, each in one of these."""
     query = read_query(request)
     raw = await request.body()
-    return await generate(request, service, merge(query, read_body(raw)) if raw else query)
+    return await generate(request, service, merge(query, read_body(request, raw)) if raw else query)
 
 
 def read_query(request: Request) -> GenerateFields:
-    """Raises ProblemError for a field that is unknown, given twice or out of bounds, and for what is not UTF-8."""
-    given: dict[str, Any] = {}
-    try:
-        # Strictly: a text that was never sent must not be continued, so no U+FFFD for what does not decode.
-        pairs = parse_qsl(request.scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
-        raise ProblemError(422, "the query is not UTF-8") from None
-    except ValueError as error:
-        raise ProblemError(422, f"the query cannot be read: {error}") from None
-    for name, value in pairs:
-        if name in _LISTS:
-            given.setdefault(name, []).append(value)
-        elif name in given:
-            raise field_problem(name[:60], "is given more than once")
-        else:
-            given[name] = value
-    try:
-        return GenerateQuery.model_validate(given)
-    except ValidationError as error:
-        raise from_validation(error.errors()) from None
+    return from_query(GenerateQuery, request.scope["query_string"], _LISTS)
 
 
-def read_body(raw: bytes) -> GenerateFields:
-    try:
-        return GenerateBody.model_validate_json(raw)
-    except ValidationError as error:
-        raise from_validation(error.errors()) from None
+def read_body(request: Request, raw: bytes) -> GenerateFields:
+    return from_form(GenerateQuery, raw, _LISTS) if kind_of(request) == FORM else from_json(GenerateBody, raw)
 
 
 def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
@@ -110,6 +96,17 @@ async def generate(request: Request, service: Service, fields: GenerateFields) -
     asked = question(fields, served, service.settings, secret, caller_of(request), drawn_seed)
     if fields.stream:
         place = place_of(asked, behind)
+        if request.method == "HEAD":
+            return head("text/event-stream", HEADERS)
         return event_stream(events(asked, submit(asked), place, secret))
+    if request.method == "HEAD":
+        return head(JSON, {})
     result = await until_gone(request, submit(asked))
-    return Response(dump(answer(asked, result, secret)), media_type="application/json")
+    return Response(dump(answer(asked, result, secret)), media_type=JSON)
+
+
+def head(media_type: str, headers: Mapping[str, str]) -> Response:
+    """What GET would answer, without the text: nobody would read it, and only it would tell its length."""
+    response = Response(media_type=media_type, headers=headers)
+    del response.headers["Content-Length"]
+    return response

@@ -51,7 +51,8 @@ def _web_file(name: str, content: bytes) -> WebFile:
     headers = {
         "Content-Type": CONTENT_TYPES[name.rpartition(".")[2]],
         "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-        "Cache-Control": "no-cache",  # kept, but asked about each time: a new version is seen at once
+        # Kept, but asked about each time: a new version is seen at once. By the browser alone: there may be keys.
+        "Cache-Control": "private, no-cache",
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",

@@ -8,7 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.answering import check_length, name_field, problem_of
+from app.body_kind import FORM, JSON, kind_of
 from app.errors import dump
+from app.fields import from_form, from_json
 from app.generation import SchedulerError, ScoreRequest
 from app.schemas import ScoreAnswer, ScoreBody, problem_responses
 from app.service import ServiceOf, caller_of
@@ -18,13 +20,18 @@ from model.scoring import Score
 
 router = APIRouter(tags=["score"])
 
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/ScoreBody"}}
+
 
 @router.post(
     "/score",
-    responses={200: {"model": ScoreAnswer}, **problem_responses(400, 401, 404, 413, 422, 429, 503)},
+    responses={200: {"model": ScoreAnswer}, **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503)},
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: _SCHEMA, FORM: _SCHEMA}}},
 )
-async def score_text(request: Request, service: ServiceOf, body: ScoreBody) -> Response:
+async def score_text(request: Request, service: ServiceOf) -> Response:
     """Log-probability, rank and entropy at each character but the first, which has nothing before it."""
+    raw = await request.body()
+    body = from_form(ScoreBody, raw) if kind_of(request) == FORM else from_json(ScoreBody, raw)
     served = service.registry.get(body.model)
     check_length("text", len(body.text), service.settings.max_prefix_chars, "characters")
     try:

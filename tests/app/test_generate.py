@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import codecs
 import json
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.routes import generate as generate_route
 from model import checkpoint as checkpoints
 from model.prediction import predict_rnn
 from tests.app.conftest import client_of
@@ -275,7 +278,8 @@ BAD_VALUES = [
     ("n", 17),
     ("stop", ["a"] * 100),
     ("stop", [""]),
-    ("stop", "a"),
+    ("stop", ""),
+    ("stop", 7),
     ("logprobs", 21),
     ("logprobs", -1),
     ("unknown", "ignore"),
@@ -307,11 +311,13 @@ def test_a_bad_value_is_422_and_the_message_names_the_field(client: TestClient, 
 
 
 def test_a_lone_surrogate_is_not_text(client: TestClient) -> None:
+    headers = {"Content-Type": "application/json"}
     for path in ("/generate", "/v1/completions"):
         content = b'{"prefix": "a\\ud800", "prompt": "a\\ud800", "model": "tiny"}'
-        response = client.post(path, content=content, headers={"Content-Type": "application/json"})
+        response = client.post(path, content=content, headers=headers)
         assert response.status_code in (400, 422)
-    assert "hex escape" in client.post("/generate", content=b'{"prefix": "a\\ud800"}').json()["detail"]
+    alone = client.post("/generate", content=b'{"prefix": "a\\ud800"}', headers=headers)
+    assert "hex escape" in alone.json()["detail"]
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -333,3 +339,73 @@ def test_a_body_that_is_not_an_object_is_a_4xx(client: TestClient, content: byte
     response = client.post("/generate", content=content, headers={"Content-Type": "application/json"})
     assert 400 <= response.status_code < 500, response.text
     assert response.json()["detail"]
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("prefix", ["分开", quote("分开"), "分%E5%BC%80"])
+def test_a_form_is_read_as_a_query_is(client: TestClient, prefix: str) -> None:
+    form = f"prefix={prefix}&num_chars=20&temperature=0.8&seed=7&stop=zz&stop=yy"
+    answer = client.post("/generate", content=form.encode(), headers=FORM)
+    assert answer.status_code == 200, answer.text
+    fields = {"prefix": "分开", "num_chars": 20, "temperature": 0.8, "seed": 7}
+    assert answer.json()["text"] == client.get("/generate", params={**fields, "stop": ["zz", "yy"]}).json()["text"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"prefix=%FF",
+        b"prefix=\xb7\xd6",
+        b"prefix=a&prefix=b",
+        b"prefix=a&num_chars=ten",
+        b"prfix=a",
+        b"a=" + b"&" * 100,
+    ],
+)
+def test_a_wrong_form_is_refused_with_the_words_for_a_wrong_query(client: TestClient, wrong: bytes) -> None:
+    as_form = client.post("/generate", content=wrong, headers=FORM)
+    as_query = client.get("/generate?" + wrong.decode("latin-1").replace("\xb7\xd6", "%B7%D6"))
+    assert as_form.status_code == as_query.status_code == 422
+    assert as_form.json()["detail"] == as_query.json()["detail"].replace("the query", "the body")
+
+
+def test_json_that_is_named_a_form_is_told_how_to_be_sent(client: TestClient) -> None:
+    answer = client.post("/generate", content=b' {"prefix": "a"}', headers=FORM)  # curl -d without -H
+    assert answer.status_code == 415
+    assert "'Content-Type: application/json'" in answer.json()["detail"]
+
+
+def test_a_field_of_the_query_and_of_the_form_is_given_twice(client: TestClient) -> None:
+    answer = client.post("/generate?prefix=a", content=b"prefix=a", headers=FORM)
+    assert "prefix: is in the query and in the body" in answer.json()["detail"]
+
+
+def test_one_stop_string_may_stand_alone_in_json(client: TestClient) -> None:
+    whole = post(client, prefix="分开", num_chars=60, temperature=1.0, seed=5)["generated"]
+    body = post(client, prefix="分开", num_chars=60, temperature=1.0, seed=5, stop=whole[20:22])
+    assert body["generated"] == whole[: whole.index(whole[20:22])]
+
+
+@pytest.mark.parametrize("path", ["/generate", "/score", "/v1/completions"])
+def test_a_byte_order_mark_before_json_is_no_part_of_it(client: TestClient, path: str) -> None:
+    body = {"/generate": {"prefix": "分开"}, "/score": {"text": "分开"}}.get(path, {"model": "tiny", "prompt": "分开"})
+    content = codecs.BOM_UTF8 + json.dumps(body).encode()
+    answer = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_head_says_what_get_would_and_decodes_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    params = {"prefix": "分开", "stream": stream}
+    got = client.get("/generate", params=params)
+    monkeypatch.setattr(generate_route, "submit", lambda _: pytest.fail("a text for nobody"))
+    head = client.head("/generate", params=params)
+    assert (head.status_code, head.content) == (200, b"")
+    assert "content-length" not in head.headers
+    for name in ("content-type", "cache-control"):
+        assert head.headers.get(name) == got.headers.get(name)
+    assert client.head("/generate", params={"prefix": "本"}).status_code == 422

@@ -122,3 +122,65 @@ def test_a_body_over_the_limit_is_413_whether_it_says_so_or_not(narrow: TestClie
 def test_a_failed_request_under_v1_has_openais_shape(narrow: TestClient) -> None:
     body = narrow.post("/v1/completions", content=b"a" * 3000).json()
     assert body["error"]["type"] == "invalid_request_error"
+
+
+def test_head_works_on_whatever_get_gives_with_the_same_headers_and_no_body(client: TestClient) -> None:
+    paths = [path for path, methods in client.get("/openapi.json").json()["paths"].items() if "get" in methods]
+    for path in [*paths, "/", "/web/main.js", "/docs", "/openapi.json", "/nothing/here"]:
+        path = path.replace("{name}", "tiny")
+        params = {"prefix": "a"} if path == "/generate" else {}
+        get, head = client.get(path, params=params), client.head(path, params=params)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        if path not in ("/metrics", "/generate"):  # the figures change, and the text's length is not known before it
+            assert head.headers["content-length"] == get.headers["content-length"], path
+        assert head.headers["content-type"] == get.headers["content-type"], path
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/generate", "GET, HEAD, POST"),
+        ("/score", "POST"),
+        ("/models/tiny", "GET, HEAD"),
+        ("/v1/completions", "POST"),
+        ("/", "GET, HEAD"),
+    ],
+)
+def test_a_405_names_all_methods_of_the_path(client: TestClient, path: str, allowed: str) -> None:
+    for method in ("DELETE", "OPTIONS", "BREW"):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_every_answer_made_for_a_request_is_for_its_asker_alone(models_dir: Path) -> None:
+    key = {"X-API-Key": "the-only-key-there-is"}
+    with client_of(models_dir, api_keys=key["X-API-Key"], max_body_bytes=2000) as client:
+        answers = [
+            client.get(path, headers=key)
+            for path in (
+                "/generate?prefix=a",
+                "/models",
+                "/v1/models",
+                "/metrics",
+                "/healthz",
+                "/readyz",
+                "/no",
+                "/docs",
+            )
+        ]
+        answers += [
+            client.get("/models"),
+            client.get("/generate?prefix=本", headers=key),
+            client.head("/readyz"),
+            client.delete("/models", headers=key),
+            client.post("/score", json={"text": "ab"}, headers=key),
+            client.post("/score", content=b"a" * 3000, headers={**key, "Content-Type": "application/json"}),
+            client.post("/generate", json={"prefix": "a", "stream": True}, headers=key),
+            client.get("/models", headers={**key, "Origin": "https://evil.example"}),
+            client.get("/models/", headers=key, follow_redirects=False),
+        ]
+        assert {answer.status_code for answer in answers} == {200, 307, 401, 403, 404, 405, 413, 422}
+        assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+        for path in ("/", "/web/main.js"):
+            assert client.get(path, headers=key).headers["cache-control"] == "private, no-cache"
+            assert client.get(path).headers["cache-control"] == "no-store"  # 401

@@ -534,7 +534,7 @@ def test_files_come_with_a_strict_policy_and_are_asked_about_each_time(server: S
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
-        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.headers["cache-control"] == "private, no-cache"
         again = httpx.get(server.url + path, headers={"If-None-Match": answer.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
         head = httpx.head(server.url + path)

@@ -54,3 +54,14 @@ def test_unknown_characters_follow_the_rule_of_generate(client: TestClient) -> N
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": 1}, {"text": "a" * 10_001}, {"text": "a", "seed": 1}])
 def test_a_bad_body_is_422(client: TestClient, body: dict[str, object]) -> None:
     assert client.post("/score", json=body).status_code == 422
+
+
+def test_a_form_is_read_too(client: TestClient) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/score", content="text=分开&unknown=skip".encode(), headers=form)
+    assert answer.json() == client.post("/score", json={"text": "分开"}).json()
+    assert "text: is given more than once" in client.post("/score", content=b"text=a&text=b", headers=form).text
+
+
+def test_an_empty_body_lacks_the_text(client: TestClient) -> None:
+    assert client.post("/score").json()["detail"] == "text: is missing"
