@@ -45,7 +45,7 @@ def main() -> int:
         loop="uvloop",
     )
     service: Service = app.state.service
-    server = GracefulServer(config, drain_s=settings.drain_s, begin=service.begin_draining, end=service.registry.stop)
+    server = GracefulServer(config, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop)
     server.run()
     return 0 if server.started else 1
 

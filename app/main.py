@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -19,7 +20,7 @@ from app.body_limit import BodyLimit
 from app.draining import Draining
 from app.foreign_pages import ForeignPages
 from app.last_resort import LastResort
-from app.metrics import Metrics
+from app.metrics import Metrics, ModelMetrics
 from app.registry import Registry
 from app.request_log import RequestLog
 from app.routes import generate, health, models, openai, page, score
@@ -27,6 +28,7 @@ from app.schemas import GenerateBody, GenerateQuery, Problem, ScoreBody
 from app.security import Guard
 from app.service import Service
 from app.settings import Settings, left_open
+from app.watch import Watch
 
 log = structlog.get_logger()
 
@@ -34,7 +36,9 @@ log = structlog.get_logger()
 def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     secret = secrets.token_bytes(32) if settings.secret is None else settings.secret.get_secret_value().encode()
-    service = Service(settings, Registry(settings, metrics), metrics, SecretBytes(secret))
+    registry = Registry(settings.default_model)
+    watch = Watch(settings, registry, partial(ModelMetrics, metrics))
+    service = Service(settings, registry, watch, metrics, SecretBytes(secret))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -42,12 +46,12 @@ def create_app(settings: Settings) -> FastAPI:
             log.warning(sentence)
         if settings.secret is None:
             log.info("no NEXTCHAR_SECRET: continuation tokens will not outlive this process")
-        await service.registry.start()
+        await watch.start()
         try:
             yield
         finally:
             service.draining = True
-            await service.registry.stop()
+            await watch.stop()
 
     app = FastAPI(
         title="Nextchar",

@@ -5,6 +5,7 @@ Names follow those of other text-generation servers with `nextchar` in front, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -56,11 +57,14 @@ class Metrics:
 
 
 class ModelMetrics(Observer):
-    """What the scheduler of one model tells, as metrics."""
+    """What the scheduler of one model tells, as metrics. Counts go on under the model's name from one scheduler to the
+    next; gauges and `nextchar_model` are those of the one that serves, and are not there where none does."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
-        self._waiting = metrics.waiting.labels(model)
-        self._running = metrics.running.labels(model)
+        self._metrics = metrics
+        self._model = model
+        self._waiting: Gauge | None = None
+        self._running: Gauge | None = None
         self._batch_size = metrics.batch_size.labels(model)
         self._queue_seconds = metrics.queue_seconds.labels(model)
         self._first_char_seconds = metrics.first_char_seconds.labels(model)
@@ -72,9 +76,20 @@ class ModelMetrics(Observer):
         self._cancelled = metrics.cancelled.labels(model)
         self._failures = metrics.failures.labels(model)
 
+    def loaded(self, facts: Mapping[str, str]) -> None:
+        self._waiting = self._metrics.waiting.labels(self._model)
+        self._running = self._metrics.running.labels(self._model)
+        self._metrics.info.labels(self._model).info(dict(facts))
+
+    def retired(self) -> None:
+        # What the decode thread still sets goes to gauges that are shown no longer: no lock is needed.
+        for metric in (self._metrics.waiting, self._metrics.running, self._metrics.info):
+            metric.remove(self._model)
+
     def queue(self, waiting: int, rows: int) -> None:
-        self._waiting.set(waiting)
-        self._running.set(rows)
+        if self._waiting is not None and self._running is not None:
+            self._waiting.set(waiting)
+            self._running.set(rows)
 
     def tick(self, rows: int, steps: int, seconds: float) -> None:
         self._batch_size.observe(rows)

@@ -1,10 +1,18 @@
-"""What the scheduler tells whoever keeps the figures. Called from the decode thread: must be quick and thread-safe."""
+"""What is told to whoever keeps the figures of one scheduler, mostly from its decode thread: quick and thread-safe."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class Observer:
     """Does nothing; a subclass overrides what it wants to know. Times are in seconds."""
+
+    def loaded(self, facts: Mapping[str, str]) -> None:
+        """From now on this scheduler is the one that serves under its model's name. Told on the event loop."""
+
+    def retired(self) -> None:
+        """It serves no longer; what it was writing it may still write to its end. Told on the event loop."""
 
     def queue(self, waiting: int, rows: int) -> None:
         """After each tick: requests waiting for a place, rows decoding."""

@@ -1,4 +1,4 @@
-"""What routes share: the settings, the registry, the metrics and the secret of one app."""
+"""What routes share: the settings, the registry and who keeps it, the metrics and the secret of one app."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import SecretBytes
 from app.metrics import Metrics
 from app.registry import Registry
 from app.settings import Settings
+from app.watch import Watch
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Service:
 
     settings: Settings
     registry: Registry
+    watch: Watch
     metrics: Metrics
     secret: SecretBytes
     draining: bool = False

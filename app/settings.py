@@ -41,7 +41,8 @@ class Settings(BaseSettings):
 
     models_dir: Path = Field(Path("checkpoints"), description="Every folder in it that holds a checkpoint is a model.")
     default_model: str | None = Field(
-        None, description="Answers when a request names no model; the only model where there is one."
+        None,
+        description="Answers when a request names no model; unset: the one that did before, else the only one loaded.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where models run.")
     backend: Literal["auto", "mxnet", "onnxruntime"] = Field("auto", description="What runs them.")

@@ -8,32 +8,31 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.settings import PREFIX, Settings
-from tests.app.conftest import Server
+from tests.app.conftest import Server, eventually
 from tests.programs import require
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
-CURLS = [(code, after) for (kind, code), (_, after) in itertools.pairwise(BLOCKS) if "curl" in code]
-PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+# A reader has none of the settings that tests' servers have, but another port.
+READERS_SETTINGS = dict.fromkeys(
+    [PREFIX + name for name in ("MODELS_DIR", "DEFAULT_MODEL", "SECRET", "ALLOWED_HOSTS")], None
+)
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a clone in which a newcomer has trained two small models with the README's own command."""
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a clone, with a text in it."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("scripts", "model", "app", ".venv"):
         (folder / name).symlink_to(Path(sys.prefix) if name == ".venv" else ROOT / name)
     (folder / "my.txt").write_text("The cat sat on the mat. The dog ate the cat's hat. " * 60, "utf-8")
-    train = ".venv/bin/python scripts/train.py --out checkpoints/lyrics --hidden-dim 16 --time-budget 2"
-    run(train, folder)
     return folder
 
 
@@ -42,14 +41,8 @@ def run(command: str, folder: Path) -> str:
     result = subprocess.run(
         ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert result.returncode == 0, result.stderr + result.stdout
+    assert result.returncode == 0, command + result.stderr + result.stdout
     return result.stdout
-
-
-@pytest.fixture(scope="module")
-def served(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server"), work / "checkpoints", NEXTCHAR_DEFAULT_MODEL="lyrics") as server:
-        yield server
 
 
 def shape(value: Any) -> Any:
@@ -61,36 +54,88 @@ def shape(value: Any) -> Any:
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
 
 
-@pytest.mark.parametrize(("command", "shown"), CURLS, ids=[code.split("\n")[0][:60] for code, _ in CURLS])
-def test_a_request_is_answered_in_the_shape_that_is_shown(served: Server, work: Path, command: str, shown: str) -> None:
-    require("curl")
-    answer = run(command.replace("curl ", "curl -sS ").replace("http://127.0.0.1:8000", served.url), work)
-    if "stream=true" in command:
-        assert re.findall(r"^(event: .*)$", shown, re.M)[-1] == re.findall(r"^(event: .*)$", answer, re.M)[-1]
-        assert shape(json.loads(shown.split("data: ")[-1].split("\n")[0])) == shape(
-            json.loads(answer.split("data: ")[-1].split("\n")[0])
+def events(text: str) -> tuple[str, Any]:
+    """The kind of the last event, and the shape of its data."""
+    return re.findall(r"^event: (.*)$", text, re.M)[-1], shape(json.loads(text.split("data: ")[-1].split("\n")[0]))
+
+
+class Reader:
+    """Does what the README says, block by block, with models that are smaller and sooner trained."""
+
+    def __init__(self, clone: Path, logs: Path) -> None:
+        self.clone = clone
+        self.logs = logs
+        self.server: Server | None = None
+
+    def start(self) -> None:
+        self.server = Server(self.logs, self.clone / "checkpoints", cwd=self.clone, **READERS_SETTINGS)
+
+    def stop(self) -> None:
+        assert self.server is not None
+        assert self.server.stop() == 0
+
+    def make_run(self) -> None:
+        run(".venv/bin/python scripts/train.py --out checkpoints/lyrics --hidden-dim 16 --time-budget 2", self.clone)
+        self.start()
+
+    def ask(self, curl: str) -> str:
+        assert self.server is not None
+        return run(curl.replace("curl ", "curl -sS ").replace("http://127.0.0.1:8000", self.server.url), self.clone)
+
+    def train(self, commands: str) -> str:
+        shorter = commands.replace("--time-budget 60", "--time-budget 2 --hidden-dim 16")
+        assert shorter != commands
+        written = run(shorter, self.clone)
+        eventually(
+            lambda: '"name":"mine","default":false,"ready":true' in self.ask("curl http://127.0.0.1:8000/models")
         )
-    else:
-        assert shape(json.loads(answer)) == shape(json.loads(shown))
-        if "num_chars=100" in command:
-            assert len(json.loads(answer)["generated"]) == len(json.loads(shown)["generated"]) == 100
+        return written
+
+    def program(self, code: str) -> str:
+        assert self.server is not None
+        file = self.clone / "example.py"
+        file.write_text(code.replace("http://127.0.0.1:8000", self.server.url), "utf-8")
+        return run(f".venv/bin/python {file}", self.clone)
 
 
-def test_the_python_examples_run(served: Server, work: Path) -> None:
-    assert len(PYTHON) == 2
-    for number, code in enumerate(PYTHON):
-        file = work / f"example{number}.py"
-        file.write_text(code.replace("http://127.0.0.1:8000", served.url), "utf-8")
-        assert run(f".venv/bin/python {file}", work).strip()
-
-
-def test_training_on_ones_own_text_and_writing_with_it(work: Path) -> None:
-    (commands,) = [code for kind, code in BLOCKS if kind == "sh" and "--corpus my.txt" in code]
-    shorter = commands.replace("--time-budget 60", "--time-budget 2 --hidden-dim 16")
-    assert shorter != commands
-    written = run(shorter, work).splitlines()
-    assert any(len(line) >= 204 and line.startswith("the ") for line in written)
-    assert (work / "checkpoints" / "mine" / "model.safetensors").exists()
+def test_the_commands_run_in_the_order_in_which_they_stand_and_answer_in_the_shape_that_is_shown(
+    clone: Path, tmp_path: Path
+) -> None:
+    require("curl")
+    reader = Reader(clone, tmp_path)
+    answers: list[Any] = []
+    done = []
+    for (kind, code), (kind_after, after) in itertools.pairwise([*BLOCKS, ("", "")]):
+        if "make run" in code:
+            reader.make_run()
+        elif kind == "sh" and "curl" in code:
+            answer = reader.ask(code)
+            if "stream=true" in code:
+                assert events(answer) == events(after)
+                continue
+            answers.append(json.loads(answer))
+            if kind_after == "json":
+                assert shape(answers[-1]) == shape(json.loads(after)), code
+            else:
+                assert answers[-1]["model"] == "mine"
+        elif kind == "sh" and "--corpus my.txt" in code:
+            assert any(len(line) >= 204 and line.startswith("the ") for line in reader.train(code).splitlines())
+        elif kind == "python":
+            assert reader.program(code).strip()
+        else:
+            assert kind in ("json", "text"), f"nothing here runs {code}"
+            continue
+        done.append(kind)
+    assert (done.count("sh"), done.count("python")) == (6, 2)
+    assert len(answers[0]["generated"]) == 100
+    # The first command still answers as it did, and so it does from a server that was started again.
+    (first, *_) = [code for kind, code in BLOCKS if "curl" in code]
+    for _ in range(2):
+        again = json.loads(reader.ask(first))
+        assert (again["model"], again["text"]) == ("lyrics", answers[0]["text"])
+        reader.stop()
+        reader.start()
+    reader.stop()
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:

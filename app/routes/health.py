@@ -36,7 +36,11 @@ async def ready(service: ServiceOf) -> Response:
     default = registry.default()
     is_ready = not service.draining and (default in able if default is not None else bool(able))
     status = "ready" if is_ready else "stopping" if service.draining else "not ready"
-    if not registry.names():
+    if default is not None and default not in able and default not in problems:
+        problems[default] = "is the default model and is not there"
+    if registry.trouble is not None:
+        problems["*"] = registry.trouble
+    elif not registry.names():
         problems["*"] = "there is no model under the models directory"
     body = {"status": status, "models": sorted(able), "problems": problems}
     headers = {} if is_ready else {"Retry-After": RETRY_AFTER_S}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Response
 from app.errors import ProblemError, dump, show
 from app.schemas import problem_responses
 from app.service import Service, ServiceOf
+from model.versions import Version
 
 router = APIRouter(tags=["models"])
 
@@ -23,9 +25,11 @@ async def list_models(service: ServiceOf) -> Response:
 
 @router.get("/models/{name}", responses=problem_responses(401, 404, 429))
 async def one_model(service: ServiceOf, name: str) -> Response:
+    """As in the list, and with the versions that `scripts/models.py restore` goes back to, the last one first."""
     if name not in service.registry.names():
         raise ProblemError(404, f"model: there is no {show(name)}")
-    return Response(dump(describe(service, name)), media_type="application/json")
+    versions = [describe_version(version) for version in service.registry.versions(name)]
+    return Response(dump({**describe(service, name), "versions": versions}), media_type="application/json")
 
 
 def describe(service: Service, name: str) -> dict[str, Any]:
@@ -48,3 +52,20 @@ def describe(service: Service, name: str) -> dict[str, Any]:
         "engine": served.lm.engine.name,
         "device": served.lm.engine.device,
     }
+
+
+def describe_version(version: Version) -> dict[str, Any]:
+    return {
+        "digest": version.digest,
+        "saved_at": _moment(version.saved_at),
+        "train_perplexity": version.train_perplexity,
+        "validation_perplexity": version.validation_perplexity,
+        "problem": version.problem,
+    }
+
+
+def _moment(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # what a file or a record says may lie outside the calendar
+        return None

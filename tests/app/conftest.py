@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,21 @@ def client(models_dir: Path) -> Iterator[TestClient]:
         yield client
 
 
+def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
 class Server:
     """`python -m app` on a free port, which ends with its `with`, or with the tests at the latest.
 
     One that does not come up is ended at once, and its log shown.
-    `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status.
+    `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status. A variable that is None is not set.
     """
 
-    def __init__(self, folder: Path, models_dir: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, models_dir: Path, cwd: Path = ROOT, **environment: str | None) -> None:
         self._log = folder / f"server-{time.monotonic_ns()}.log"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCHAR_")}
         defaults = {
@@ -72,8 +79,8 @@ class Server:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app"],
-                cwd=ROOT,
-                env={**inherited, **defaults, **environment},
+                cwd=cwd,
+                env={k: v for k, v in {**inherited, **defaults, **environment}.items() if v is not None},
                 stdout=log,
                 stderr=log,
             )

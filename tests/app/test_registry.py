@@ -1,19 +1,20 @@
+"""Which model answers to a name, to none, and what is said where none does."""
+
 from __future__ import annotations
 
 import shutil
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import ProblemError
+from app.look import DEFAULT_FILE
+from app.registry import Registry, Served
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
-from model.prediction import predict_rnn
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, eventually
 from tests.conftest import random_checkpoint
 
 
@@ -21,64 +22,164 @@ def save(folder: Path, seed: int = 0) -> None:
     checkpoints.save(folder, random_checkpoint("gru", seed=seed, scale=4.0))
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
+def answering(name: str) -> Served:
+    return Served(name, *cast("tuple[Any, Any, Any]", (None, None, None)), loaded_at=0)
 
 
-def model(client: TestClient, name: str) -> dict[str, Any]:
-    body: dict[str, Any] = client.get(f"/models/{name}").json()
-    return body
+def registry(*names: str, default_model: str | None = None, remembered: str | None = None) -> Registry:
+    made = Registry(default_model)
+    made.remembered = remembered
+    for name in names:
+        made.serve(answering(name))
+    return made
 
 
-def test_a_model_is_described_with_its_record_and_what_runs_it(client: TestClient, models_dir: Path) -> None:
-    listed = client.get("/models").json()["models"]
-    assert [m["name"] for m in listed] == ["other", "tiny"]
-    tiny = model(client, "tiny")
-    assert tiny == listed[1]
-    assert tiny["digest"] == checkpoints.load(models_dir / "tiny").digest
-    assert tiny["config"]["cell"] == "lstm"
-    assert tiny["config"]["newlines"] == "space"
-    assert tiny["training"] == {"corpus": "random weights"}
-    assert (tiny["engine"], tiny["device"], tiny["ready"], tiny["default"]) == ("onnxruntime", "cpu", True, True)
+def refusal(registry: Registry, name: str | None) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
+        registry.get(name)
+    return caught.value
 
 
-@pytest.mark.parametrize("name", ["nothing", "%2e%2e", "..%2ftiny", "tiny%00", "a" * 5000])
+def test_the_default_is_the_one_set_then_the_one_remembered_then_the_only_one() -> None:
+    assert registry("a").default() == "a"
+    assert registry("a", "b").default() is None
+    assert registry("a", "b", remembered="b").default() == "b"
+    assert registry("a", "b", remembered="b", default_model="a").default() == "a"
+    assert registry("a", default_model="gone").default() == "gone"
+    assert registry().default() is None
+
+
+def test_what_is_not_loaded_is_no_default() -> None:
+    made = registry("a")
+    made.cannot_serve("b", "is damaged")
+    made.cannot_serve("My Model", "is misnamed")
+    made.unclear({"c": "does not answer"})
+    assert made.default() == "a"
+    assert made.names() == ["My Model", "a", "b", "c"]
+
+
+def test_one_that_is_remembered_and_broken_is_not_replaced_by_another_and_one_that_is_gone_is() -> None:
+    made = registry("a", remembered="b")
+    made.cannot_serve("b", "is damaged")
+    assert made.default() == "b"
+    assert refusal(made, None).status == 503
+    assert "is damaged" in refusal(made, None).detail
+    made.remove("b")
+    assert made.default() == "a"
+
+
+def test_one_that_is_remembered_and_gone_is_the_default_again_when_it_comes_back_and_no_other_took_its_place() -> None:
+    made = registry("a", "b", "c", remembered="c")
+    made.remove("c")
+    assert made.default() is None
+    made.serve(answering("c"))
+    assert made.default() == "c"
+
+
+def test_a_model_that_answers_goes_on_when_its_new_file_does_not_verify_or_its_folder_is_not_to_be_seen() -> None:
+    made = registry("a")
+    made.cannot_serve("a", "is damaged")
+    made.unclear({"a": "too many open files"})
+    assert made.get("a").name == made.get(None).name == "a"
+    assert made.problem("a") == "too many open files"
+    made.unclear({})
+    assert made.problem("a") == "is damaged"
+    assert made.serve(answering("a")) is not None
+    assert made.problem("a") is None
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    several = refusal(registry("a", "b"), None)
+    assert several.status == 404
+    assert "NEXTCHAR_DEFAULT_MODEL" in several.detail
+    assert "there are: a, b" in several.detail
+    none = refusal(registry(), None)
+    assert (none.status, none.headers["Retry-After"]) == (503, "5")
+    assert "train one" in none.detail
+    broken = registry()
+    broken.cannot_serve("a", "is damaged")
+    assert refusal(broken, None).status == refusal(broken, "a").status == 503
+    assert "'a' cannot serve: is damaged" in refusal(broken, None).detail
+    broken.trouble = "the models directory x cannot be listed (Input/output error)"
+    assert "Input/output error" in refusal(broken, None).detail
+
+
+def test_a_folder_of_another_name_is_refused_with_the_reason_and_not_named_among_those_there_are() -> None:
+    made = registry("a")
+    made.cannot_serve("My Model", "rename it")
+    refused = refusal(made, "My Model")
+    assert refused.status == 404
+    assert "'My Model' is not served: rename it; there are: a" in refused.detail
+    assert refusal(made, "nothing").detail == "model: there is no 'nothing'; there are: a"
+
+
+@pytest.mark.parametrize("name", ["nothing", "%2e%2e", "..%2ftiny", "tiny%00", "a" * 5000, DEFAULT_FILE])
 def test_a_name_that_is_no_models_is_404(client: TestClient, name: str) -> None:
     assert client.get(f"/models/{name}").status_code == 404
     assert client.get("/generate", params={"prefix": "a", "model": name}).status_code in (404, 422)
 
 
-def test_a_model_that_does_not_verify_is_named_and_does_not_stop_the_others(tmp_path: Path) -> None:
-    save(tmp_path / "good")
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / FILE_NAME).write_bytes(b"rubbish")
-    (tmp_path / "Not a Name").mkdir()
-    (tmp_path / "empty").mkdir()
-    with client_of(tmp_path, default_model=None) as client:
-        assert [m["name"] for m in client.get("/models").json()["models"]] == ["bad", "good"]
-        assert "is not a safetensors file" in model(client, "bad")["problem"]
-        ready = client.get("/readyz")
-        assert ready.status_code == 200
-        assert ready.json()["models"] == ["good"]
-        assert "is not a safetensors file" in ready.json()["problems"]["bad"]
-        assert client.get("/generate", params={"prefix": "a", "model": "good"}).status_code == 200
-        refused = client.get("/generate", params={"prefix": "a", "model": "bad"})
-        assert refused.status_code == 503
-        assert "not a safetensors file" in refused.json()["detail"]
+def who_answers(client: TestClient) -> str:
+    answer = client.get("/generate", params={"prefix": "a", "num_chars": 1})
+    return str(answer.json()["model"]) if answer.status_code == 200 else f"{answer.status_code}"
 
 
-def test_without_a_default_a_model_must_be_named_unless_there_is_only_one(tmp_path: Path) -> None:
+def test_the_model_that_answered_goes_on_answering_across_restarts(tmp_path: Path) -> None:
+    def serving(**options: Any) -> Any:
+        return client_of(tmp_path, default_model=None, **options)
+
+    save(tmp_path / "lyrics")
+    with serving(reload_s=0.05) as client:
+        assert who_answers(client) == "lyrics"
+        save(tmp_path / "mine")
+        (tmp_path / "garbage").mkdir()
+        (tmp_path / "garbage" / FILE_NAME).write_bytes(b"rubbish")
+        eventually(lambda: client.get("/readyz").json()["models"] == ["lyrics", "mine"])
+        assert who_answers(client) == "lyrics"
+    with serving() as client:
+        assert who_answers(client) == "lyrics"
+        assert [m["name"] for m in client.get("/models").json()["models"] if m["default"]] == ["lyrics"]
+    with client_of(tmp_path, default_model="mine") as client:
+        assert who_answers(client) == "mine"
+    kept = (tmp_path / "lyrics" / FILE_NAME).read_bytes()
+    (tmp_path / "lyrics" / FILE_NAME).write_bytes(b"torn")
+    with serving() as client:
+        assert who_answers(client) == "503"  # says so, instead of answering with another model's text
+        assert client.get("/readyz").status_code == 503
+    shutil.rmtree(tmp_path / "lyrics")
+    with serving() as client:
+        assert who_answers(client) == "mine"
+    (tmp_path / "lyrics").mkdir()
+    (tmp_path / "lyrics" / FILE_NAME).write_bytes(kept)
+    with serving() as client:
+        assert who_answers(client) == "mine"
+
+
+def test_of_several_that_are_there_from_the_start_none_is_the_default(tmp_path: Path) -> None:
     save(tmp_path / "one")
-    with client_of(tmp_path, default_model=None) as client:
-        assert client.get("/generate", params={"prefix": "a"}).json()["model"] == "one"
     save(tmp_path / "two")
     with client_of(tmp_path, default_model=None) as client:
-        refused = client.get("/generate", params={"prefix": "a"})
-        assert refused.status_code == 404
-        assert "there are: one, two" in refused.json()["detail"]
+        assert who_answers(client) == "404"
+    assert not (tmp_path / DEFAULT_FILE).exists()
+
+
+@pytest.mark.parametrize("held", ["two", "gone", "../../etc/passwd", "\x00", "Two", "two\nmore"])
+def test_the_file_of_the_default_is_believed_where_it_names_a_model_that_is_there(tmp_path: Path, held: str) -> None:
+    save(tmp_path / "one")
+    save(tmp_path / "two")
+    (tmp_path / DEFAULT_FILE).write_text(held, "utf-8")
+    with client_of(tmp_path, default_model=None) as client:
+        assert who_answers(client) == ("two" if held == "two" else "404")
+
+
+def test_where_the_name_cannot_be_kept_it_is_remembered_while_the_process_lives(tmp_path: Path) -> None:
+    save(tmp_path / "one")
+    (tmp_path / DEFAULT_FILE).mkdir()  # root may write into a directory that is read-only
+    with client_of(tmp_path, default_model=None, reload_s=0.05) as client:
+        assert who_answers(client) == "one"
+        save(tmp_path / "two")
+        eventually(lambda: client.get("/readyz").json()["models"] == ["one", "two"])
+        assert who_answers(client) == "one"
 
 
 def test_with_no_model_at_all_the_service_lives_and_is_not_ready(tmp_path: Path) -> None:
@@ -88,47 +189,3 @@ def test_with_no_model_at_all_the_service_lives_and_is_not_ready(tmp_path: Path)
         assert ready.status_code == 503
         assert ready.headers["retry-after"] == "5"
         assert "train one" in client.get("/generate", params={"prefix": "a"}).json()["detail"]
-
-
-def test_new_changed_broken_and_removed_checkpoints_are_picked_up_while_running(tmp_path: Path) -> None:
-    save(tmp_path / "one", seed=1)
-    with client_of(tmp_path, default_model=None, reload_s=0.1) as client:
-
-        def writes(name: str, seed: int) -> bool:
-            answer = client.get("/generate", params={"prefix": "a", "model": name, "num_chars": 20})
-            expected = predict_rnn("a", 20, random_checkpoint("gru", seed=seed, scale=4.0))
-            return answer.status_code == 200 and answer.json()["text"] == expected
-
-        assert writes("one", 1)
-        save(tmp_path / "two", seed=2)
-        eventually(lambda: writes("two", 2))
-        save(tmp_path / "one", seed=3)
-        eventually(lambda: writes("one", 3))
-        (tmp_path / "one" / FILE_NAME).write_bytes(b"torn")
-        eventually(lambda: model(client, "one")["problem"])
-        assert writes("one", 3)  # what does not verify replaces nothing
-        save(tmp_path / "one", seed=4)
-        eventually(lambda: writes("one", 4))
-        assert model(client, "one")["problem"] is None
-        shutil.rmtree(tmp_path / "two")
-        eventually(lambda: client.get("/models/two").status_code == 404)
-
-
-def test_what_is_being_written_finishes_on_the_weights_it_began_with(tmp_path: Path) -> None:
-    save(tmp_path / "one", seed=1)
-    with client_of(tmp_path, default_model=None, reload_s=0.05, max_num_chars=10**6) as client:
-        answers: list[str] = []
-
-        def long() -> None:
-            answers.append(client.get("/generate", params={"prefix": "a", "num_chars": 100_000}).json()["text"])
-
-        thread = threading.Thread(target=long)
-        before = model(client, "one")["digest"]
-        thread.start()
-        eventually(lambda: client.app.state.service.registry.get("one").scheduler.decoding)  # type: ignore[attr-defined]
-        save(tmp_path / "one", seed=2)
-        eventually(lambda: model(client, "one")["digest"] != before)
-        assert not answers, "the text was done before the weights changed: make it longer"
-        thread.join()
-        assert answers[0][:200] == predict_rnn("a", 199, random_checkpoint("gru", seed=1, scale=4.0))
-        assert len(answers[0]) == 100_001
