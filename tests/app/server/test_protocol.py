@@ -20,7 +20,7 @@ CHUNKED = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 def drive(scene: Callable[[Connection, HandClock], Awaitable[None]], **options: object) -> None:
     async def run() -> None:
         clock = HandClock()
-        await scene(Connection(partial(Protocol, LIMITS), clock=clock, **options), clock)  # type: ignore[arg-type]
+        await scene(Connection(partial(Protocol, LIMITS), clock=clock, **options), clock)
 
     asyncio.run(run())
 
