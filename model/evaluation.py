@@ -7,13 +7,17 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from model.checkpoint import Checkpoint
-from model.errors import CorpusError
+from model.corpus import check_max_chars
+from model.errors import CorpusError, OptionError
 from model.training.backend import zero_state
 from model.training.bptt.backend import NumpyBackend
 
 STEPS = 256  # characters per call
+
+Losses = npt.NDArray[np.float64]  # nats
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,43 @@ class Evaluation:
     best_lines: tuple[Line, ...]
 
 
-def evaluate(checkpoint: Checkpoint, text: str, num_lines: int = 5) -> Evaluation:
-    """`text` is as it was written, line ends included; the model's own rules are applied here.
+def evaluate(
+    checkpoint: Checkpoint, text: str, num_lines: int = 5, max_chars: int | None = None, last: float = 1.0
+) -> Evaluation:
+    """`text` is as it was written, line ends included (`corpus.read_text`).
 
-    Raises CorpusError where fewer than two characters are known.
+    The model's own rules are applied here, then max_chars and the last share are cut off it as training does: what is
+    measured is what training on that file would hold out.
+
+    Raises CorpusError where fewer than two characters are known, OptionError for a share that is none.
     """
-    read = checkpoint.rules.apply(text)
+    check_max_chars(max_chars)
+    if not 0 < last <= 1:
+        raise OptionError("last", f"{last} must be above 0 and at most 1")
+    whole = checkpoint.rules.apply(text)[:max_chars]
+    start = len(whole) - round(len(whole) * last)
+    read = whole[start:]
     known = checkpoint.vocabulary.known(read)
     unknown = Counter(read) - Counter(known)
     if len(known) < 2:
         raise CorpusError(f"of the text's {len(read)} characters the model knows {len(known)}; it takes 2")
+    losses = _losses(checkpoint, known)
+    mean = float(losses.mean())
+    lines = sorted(_lines(checkpoint, text, start, read, losses), key=lambda line: line.nats_per_char)
+    return Evaluation(
+        characters=len(losses),
+        nats_per_char=mean,
+        bits_per_char=mean / math.log(2),
+        perplexity=math.exp(min(mean, 700.0)),  # beyond 700 a float has no room for it
+        coverage=len(known) / len(read),
+        unknown=dict(unknown.most_common()),
+        worst_lines=tuple(reversed(lines[-num_lines:])),
+        best_lines=tuple(lines[:num_lines]),
+    )
+
+
+def _losses(checkpoint: Checkpoint, known: str) -> Losses:
+    """Of all characters but the first."""
     indices = checkpoint.vocabulary.encode(known)
     backend = NumpyBackend(checkpoint.config, threads=1)
     backend.load(checkpoint.parameters)
@@ -53,25 +84,21 @@ def evaluate(checkpoint: Checkpoint, text: str, num_lines: int = 5) -> Evaluatio
         to = min(at + STEPS, len(losses))
         piece, state = backend.losses(indices[None, at:to], indices[None, at + 1 : to + 1], state)
         losses[at:to] = piece[0]
-    mean = float(losses.mean())
-    lines = sorted(_lines(checkpoint, text, losses), key=lambda line: line.nats_per_char)
-    return Evaluation(
-        len(losses), mean, mean / math.log(2), math.exp(mean), len(known) / len(read), dict(unknown.most_common()),
-        tuple(reversed(lines[-num_lines:])), tuple(lines[:num_lines]),
-    )  # fmt: skip
+    return losses
 
 
-def _lines(checkpoint: Checkpoint, text: str, losses: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[Line]:
-    """The text's lines of at least 5 known characters with their mean losses.
+def _lines(checkpoint: Checkpoint, text: str, start: int, read: str, losses: Losses) -> list[Line]:
+    """The text's lines of at least 5 known characters with their mean losses; `read` begins at `start` of it.
 
     A line end is one character to the model, kept or turned into a space, so lines can be walked beside the losses.
     """
-    found, at = [], 0
+    found, at, before = [], -start, 0  # of `read`, and how many known characters stand before it there
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        shown = checkpoint.vocabulary.known(checkpoint.rules.apply(line))
-        own = losses[max(at - 1, 0) : at + len(shown) - 1]
+        length = len(checkpoint.rules.apply(line))
+        shown = checkpoint.vocabulary.known(read[max(at, 0) : max(at + length, 0)])
+        own = losses[max(before - 1, 0) : before + len(shown) - 1]
         if len(shown) >= 5:
             found.append(Line(shown, float(own.mean())))
-        end = checkpoint.rules.apply("\n")
-        at += len(shown) + len(checkpoint.vocabulary.known(end))
+        before += len(shown) + len(checkpoint.vocabulary.known(read[max(at + length, 0) : max(at + length + 1, 0)]))
+        at += length + 1
     return found

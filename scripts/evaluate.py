@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 
 from model import checkpoint as checkpoints
-from model.corpus import TextRules, read_corpus
+from model.corpus import read_text
 from model.errors import NextcharError, describe
 from model.evaluation import evaluate
+from scripts.terminal import escaped
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -22,20 +23,20 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="A model's folder or file.")],
     text: Annotated[str, typer.Argument(help="A text file, a zip of one, or an embedded corpus.")],
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
+    max_chars: Annotated[int | None, typer.Option(help="Use only the first so many characters.")] = None,
     last: Annotated[float, typer.Option(help="Measure on the last share of the text only, such as 0.1.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Nats and bits per character, perplexity, unknown characters, and the worst and best lines."""
     try:
-        if not 0 < last <= 1:
-            raise typer.BadParameter("--last must be above 0 and at most 1")
-        whole = read_corpus(text, TextRules(lowercase=False, newlines="keep"), encoding).text
-        result = evaluate(checkpoints.load(checkpoint), whole[len(whole) - round(len(whole) * last) :])
+        loaded = checkpoints.load(checkpoint)
+        _, written = read_text(text, encoding)
+        result = evaluate(loaded, written, max_chars=max_chars, last=last)
     except NextcharError as error:
         console.print(str(error))
         raise typer.Exit(1) from None
     if as_json:
-        console.print(json.dumps(asdict(result), ensure_ascii=False))
+        console.print(_shown(json.dumps(asdict(result), ensure_ascii=False)))
         return
     console.print(f"{result.characters:,} characters, {result.coverage:.2%} of the text known to the model")
     console.print(
@@ -47,7 +48,11 @@ def main(
     for title, lines in (("worst lines", result.worst_lines), ("best lines", result.best_lines)):
         console.print(title)
         for line in lines:
-            console.print(f"  {line.nats_per_char:.2f}  {line.text}")
+            console.print(f"  {line.nats_per_char:.2f}  {_shown(line.text)}")
+
+
+def _shown(text: str) -> str:
+    return escaped(text) if console.is_terminal else text
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""`scripts/evaluate.py` measures the very characters that training on the same file would read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from model import checkpoint as checkpoints
+from model import evaluation
+from model.corpus import TextRules
+from model.encoding import open_corpus
+from model.training import Trainer, TrainingOptions
+from scripts import evaluate as script
+from tests.conftest import random_checkpoint
+
+ROOT = Path(__file__).parent.parent.parent
+LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开éıσς\u0307\n"
+app = typer.Typer()
+app.command()(script.main)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The indices whose losses are computed, the first one's left out."""
+    labels: list[int] = []
+    real = evaluation.NumpyBackend.losses
+
+    def losses(self: Any, data: Any, wanted: Any, state: Any) -> Any:
+        labels.extend(wanted[0].tolist())
+        return real(self, data, wanted, state)
+
+    monkeypatch.setattr(evaluation.NumpyBackend, "losses", losses)
+    return labels
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from(["\r\n", "\n", "\r", "\r\n\r\n", "aB", " ", "É", "e\u0301", "İ", "Σ", "分开", "x"]), min_size=3
+    ).map("".join),
+    st.booleans(), st.sampled_from(["space", "keep"]), st.sampled_from(["utf-8", "utf-16", "gb18030"]),
+    st.none() | st.integers(1, 40), st.sampled_from([1.0, 0.5, 0.1]),
+)  # fmt: skip
+def test_a_text_measures_the_indices_that_training_reads(
+    tmp_path: Path, measured: list[int], text: str, lowercase: bool, newlines: str, encoding: str,
+    max_chars: int | None, last: float,
+) -> None:  # fmt: skip
+    rules = TextRules(lowercase, newlines)
+    checkpoints.save(tmp_path / "m", random_checkpoint(characters=LETTERS + LETTERS.upper(), rules=rules))
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode(encoding))
+    trained = open_corpus(str(file), rules, encoding, max_chars)
+    held_out = trained.vocabulary.decode(trained.indices)
+    held_out = held_out[len(held_out) - round(len(held_out) * last) :]
+    vocabulary = checkpoints.load(tmp_path / "m").vocabulary
+    known = vocabulary.known(held_out)
+    measured.clear()
+    options = ["--encoding", encoding, "--last", str(last), "--json"]
+    options += ["--max-chars", str(max_chars)] if max_chars else []
+    result = CliRunner().invoke(app, [str(tmp_path / "m"), str(file), *options])
+    if len(known) < 2:
+        assert result.exit_code == 1
+        return
+    assert result.exit_code == 0, result.output
+    assert measured == vocabulary.encode(known).tolist()[1:]
+    assert json.loads(result.output)["characters"] == len(known) - 1
+    assert json.loads(result.output)["coverage"] == pytest.approx(len(known) / len(held_out))
+
+
+def test_the_last_share_is_the_text_that_training_holds_out(tmp_path: Path, measured: list[int]) -> None:
+    file = tmp_path / "text.txt"
+    file.write_bytes("Some Words,\r\nİ and a few more. ".encode() * 40)
+    rules = TextRules()
+    encoded = open_corpus(str(file), rules)
+    trainer = Trainer(encoded, TrainingOptions(validation_fraction=0.15, num_steps=4, batch_size=4, hidden_dim=4))
+    checkpoints.save(tmp_path / "m", trainer.checkpoint())
+    result = CliRunner().invoke(app, [str(tmp_path / "m"), str(file), "--last", "0.15"])
+    assert result.exit_code == 0, result.output
+    assert measured == np.asarray(encoded.indices[trainer.num_training + 1 :]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--last", "0"], "last: 0.0 must be above 0 and at most 1"),
+        (["--last", "1.5"], "last: 1.5 must be above 0 and at most 1"),
+        (["--max-chars", "0"], "max_chars: 0 must be at least 1"),
+        (["--encoding", "klingon"], "'klingon' is not one that Python knows"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(saved: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "text.txt").write_text("some text", encoding="utf-8")
+    result = CliRunner().invoke(app, [str(saved), str(tmp_path / "text.txt"), *arguments])
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_it_runs_as_a_script_and_shows_the_worst_and_best_lines(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(b"a first line\r\na second one\r\n")
+    command = [sys.executable, "scripts/evaluate.py", str(saved), str(tmp_path / "text.txt")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("25 characters, 100.00% of the text known to the model")
+    assert done.stdout.count("a first line") == done.stdout.count("a second one") == 2
