@@ -18,10 +18,10 @@ import onnxruntime
 from model.checkpoint import Checkpoint, write_atomically
 from model.config import ModelConfig
 from model.corpus import TextRules
-from model.device import mx
+from model.device import mx, reason
 from model.engines.fused import fuse
 from model.engines.onnx_graph import step_graph
-from model.errors import CheckpointError
+from model.errors import CheckpointError, brief, describe
 from model.training.backend import create, zero_state
 from model.vocabulary import Vocabulary
 
@@ -32,7 +32,7 @@ TOLERANCE = 1e-4  # of logits, absolute
 # nd.load ends the process on a damaged file, so another process reads it.
 _READ = """
 import sys
-from model.device import mx
+from model.device import mx, reason
 import numpy as np
 arrays = mx.nd.load(sys.argv[1])
 arrays = list(arrays.values()) if isinstance(arrays, dict) else arrays
@@ -90,17 +90,47 @@ def to_mxnet(checkpoint: Checkpoint, file: Path) -> None:
     c = checkpoint.config
     if (c.cell, c.num_layers) != ("rnn", 1):
         raise CheckpointError(f"the chapter's list of five arrays holds one rnn layer, this is {c.cell} {c.num_layers}")
-    mx.nd.save(str(file), [mx.nd.array(checkpoint.parameters[name]) for name in CHAPTER_ORDER])
     words = json.dumps(list(checkpoint.vocabulary.characters), ensure_ascii=False)
-    vocabulary_file(file).write_text(words, encoding="utf-8")
+    try:
+        vocabulary_file(file).write_text(words, encoding="utf-8")
+        mx.nd.save(str(file), [mx.nd.array(checkpoint.parameters[name]) for name in CHAPTER_ORDER])
+    except (OSError, mx.base.MXNetError) as error:
+        raise CheckpointError(f"{file}: cannot be written ({reason(error)})") from error
 
 
 def vocabulary_file(file: Path) -> Path:
     return file.with_name(file.name + ".vocabulary.json")
 
 
+def read_vocabulary(file: Path) -> list[str]:
+    """The chapter's `idx_to_char` from a JSON list. Raises CheckpointError for anything else."""
+    try:
+        characters = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: cannot be read as a JSON list of characters ({brief(error)})") from error
+    if not isinstance(characters, list):
+        raise CheckpointError(f"{file}: holds no JSON list of characters")
+    return characters
+
+
+def _check_characters(characters: list[str]) -> None:
+    places: dict[str, int] = {}
+    for place, character in enumerate(characters):
+        if not isinstance(character, str) or len(character) != 1:
+            raise CheckpointError(f"vocabulary: entry {place} is {brief(repr(character))}, it must be one character")
+        if places.setdefault(character, place) != place:
+            raise CheckpointError(
+                f"vocabulary: entries {places[character]} and {place} are both {describe(character)}; "
+                "each character must be there once"
+            )
+
+
 def from_mxnet(file: Path, characters: list[str], rules: TextRules) -> Checkpoint:
-    """A model of the chapter's five arrays. `characters` is its `idx_to_char`, in whatever order that was."""
+    """A model of the chapter's five arrays. `characters` is its `idx_to_char`, in whatever order that was.
+
+    Raises CheckpointError for a file or a list that are not the chapter's, with the entry or the array that is wrong.
+    """
+    _check_characters(characters)
     done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
     if done.returncode:
         raise CheckpointError(f"{file}: MXNet cannot read it")
@@ -108,8 +138,11 @@ def from_mxnet(file: Path, characters: list[str], rules: TextRules) -> Checkpoin
         arrays = [stored[name] for name in stored.files]
     if len(arrays) != len(CHAPTER_ORDER):
         raise CheckpointError(f"{file}: holds {len(arrays)} arrays, the chapter's model has {len(CHAPTER_ORDER)}")
-    vocabulary = Vocabulary(sorted(characters))
-    config = ModelConfig("rnn", 1, len(arrays[1]), len(vocabulary))
+    try:
+        vocabulary = Vocabulary(sorted(characters))
+    except ValueError as error:  # half of a surrogate pair
+        raise CheckpointError(f"vocabulary: {error}") from error
+    config = ModelConfig("rnn", 1, arrays[2].size, len(vocabulary))  # b_h has one number per hidden unit
     parameters: dict[str, npt.NDArray[Any]] = dict(zip(CHAPTER_ORDER, arrays, strict=True))
     for name, shape in config.parameter_shapes().items():
         if parameters[name].shape != shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +30,9 @@ def main(
     """Exports a model, checked against the reference, or imports one of the chapter's."""
     try:
         if from_mxnet is not None:
-            words = (vocabulary or export.vocabulary_file(from_mxnet)).read_text(encoding="utf-8")
+            characters = export.read_vocabulary(vocabulary or export.vocabulary_file(from_mxnet))
             rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
-            checkpoints.save(checkpoint, export.from_mxnet(from_mxnet, json.loads(words), rules))
+            checkpoints.save(checkpoint, export.from_mxnet(from_mxnet, characters, rules))
             console.print(f"saved {checkpoints.checkpoint_path(checkpoint)}")
             return
         loaded = checkpoints.load(checkpoint)
@@ -43,7 +42,7 @@ def main(
         if to_mxnet is not None:
             export.to_mxnet(loaded, to_mxnet)
             console.print(f"wrote {to_mxnet} and {export.vocabulary_file(to_mxnet)}")
-    except (NextcharError, OSError, json.JSONDecodeError) as error:
+    except NextcharError as error:
         console.print(str(error))
         raise typer.Exit(1) from None
 

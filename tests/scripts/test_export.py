@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from model import checkpoint as checkpoints
+from model import export
+from model.prediction import predict_rnn
+from scripts import export as script
+from tests.conftest import random_checkpoint
+
+app = typer.Typer()
+app.command()(script.main)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(saved: Path, tmp_path: Path) -> None:
+    out = run(saved, "--to-mxnet", tmp_path / "params")
+    assert out.exit_code == 0, out.output
+    back = run(tmp_path / "back", "--from-mxnet", tmp_path / "params")
+    assert back.exit_code == 0, back.output
+    texts = {predict_rnn("分开", 30, checkpoints.load(folder)) for folder in (saved, tmp_path / "back")}
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ('["a","a","b"]', "entries 0 and 1 are both 'a' (U+0061)"),
+        ('["a","bc"]', "entry 1 is 'bc', it must be one character"),
+        ("nonsense", "cannot be read as a JSON list of characters"),
+    ],
+)
+def test_what_cannot_be_taken_in_is_one_sentence_and_a_status(words: str, message: str, tmp_path: Path) -> None:
+    export.to_mxnet(random_checkpoint(), tmp_path / "params")
+    (tmp_path / "words.json").write_text(words, encoding="utf-8")
+    result = run(tmp_path / "m", "--from-mxnet", tmp_path / "params", "--vocabulary", tmp_path / "words.json")
+    assert result.exit_code == 1
+    assert message in result.output
+    assert isinstance(result.exception, SystemExit)  # and nothing else
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_onnx_model_is_written(saved: Path, tmp_path: Path) -> None:
+    result = run(saved, "--onnx", tmp_path / "m.onnx")
+    assert result.exit_code == 0, result.output
+    assert "its logits are within" in result.output
+    assert (tmp_path / "m.onnx").stat().st_size > sum(a.nbytes for a in checkpoints.load(saved).parameters.values())
+    assert json.loads(result.output.split("within ")[1].split(" of")[0]) < export.TOLERANCE
