@@ -1,6 +1,6 @@
 # Nextchar: `make run` serves, `make test` checks, `make test-deps` gets what its tests need, `make install` only sets up.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-deps lint lock clean
+.PHONY: help install run test test-deps lint mutants lock clean
 
 # The first Python of 3.10 – 3.12 that starts; `make PYTHON=/path/to/python install` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
@@ -33,6 +33,10 @@ run: $(INSTALLED)
 	@$(BIN)/python scripts/train.py --preset quick --out checkpoints/lyrics --prefix 分开 --prefix 不分开 --if-missing
 	@$(BIN)/python -m app
 
+$(INSTALLED_MUTATION): $(INSTALLED_DEV) requirements/mutation.txt
+	$(PIP) --require-hashes -r requirements/mutation.txt
+	@touch $@
+
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +49,10 @@ test: lint
 test-deps: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.programs
 
+# Changes the code in one place at a time and sees whether a test fails: docs/development.md.
+mutants: $(INSTALLED_MUTATION)
+	@$(BIN)/python -m scripts.mutants $(MODULES)
+
 # Resolves pyproject.toml anew into hash-locked files that name no index.
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock:
@@ -56,6 +64,6 @@ lock:
 	$(LOCK) -c requirements/dev.txt --extra mutation pyproject.toml -o requirements/mutation.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants
 	find app model scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/nextchar"
