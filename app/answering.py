@@ -21,13 +21,16 @@ from app.generation import (
     QueueFull,
     Result,
     SchedulerError,
+    ScoreRequest,
     StepFailed,
 )
+from app.long_json import Long
 from app.registry import Served
 from app.schemas import GenerateFields
 from app.settings import Settings
+from model.engines.interface import Indices
 from model.errors import UnknownCharactersError
-from model.measure import Measured
+from model.measure import Measured, part_of
 from model.random_stream import draw_seed
 from model.sampling import Sampling
 
@@ -52,8 +55,10 @@ def question(
     secret: bytes,
     caller: str = "",
     drawn_seed: int | None = None,
+    prepared: tuple[str, Indices] | None = None,
 ) -> Question:
     """drawn_seed: what was drawn when this was asked for the first time; None to draw one where one is needed.
+    prepared: the prefix as the model sees it, and its indices, where the caller has them.
 
     Raises ProblemError and the model's errors for what this model or these settings do not allow."""
     if (fields.prefix is None) == (fields.state is None):
@@ -72,7 +77,7 @@ def question(
     else:
         assert fields.prefix is not None
         check_length("prefix", len(fields.prefix), settings.max_prefix_chars, "characters")
-        prefix, indices = lm.prepare(fields.prefix, fields.unknown)
+        prefix, indices = prepared or lm.prepare(fields.prefix, fields.unknown)
     if fields.temperature > 0 and seed is None:
         seed = draw_seed() if drawn_seed is None else drawn_seed
     sampling = Sampling(fields.temperature, fields.top_k, fields.top_p, seed if fields.temperature > 0 else None)
@@ -101,8 +106,14 @@ def submit(asked: Question) -> Generation[Result]:
         return asked.served.scheduler.submit(asked.request)
     except SchedulerError as error:
         raise problem_of(error) from error
-    except ValueError as error:
-        raise field_problem("n", str(error).removeprefix("n: ")) from error
+
+
+def submit_score(served: Served, scored: ScoreRequest) -> Generation[Measured]:
+    """Hands a text to the model's scheduler. Raises ProblemError where it does not take it."""
+    try:
+        return served.scheduler.submit_score(scored)
+    except SchedulerError as error:
+        raise problem_of(error) from error
 
 
 def check_length(field: str, value: int, most: int, unit: str = "") -> None:
@@ -123,7 +134,7 @@ def problem_of(error: SchedulerError) -> ProblemError:
 
 
 def answer(asked: Question, result: Result, secret: bytes) -> dict[str, Any]:
-    """The body of `schemas.GenerateAnswer`."""
+    """The body of `schemas.GenerateAnswer`, for `long_json`."""
     choices = [_choice(asked, choice, secret) for choice in result.choices]
     seconds = result.decode_ms / 1e3
     body = {
@@ -155,19 +166,26 @@ def _choice(asked: Question, choice: Choice, secret: bytes) -> dict[str, Any]:
     return body
 
 
-def logprobs(characters: Sequence[str], text: str, measured: Measured) -> list[dict[str, Any]]:
+def logprobs(characters: Sequence[str], text: str, measured: Measured) -> Long:
     """The bodies of `schemas.CharacterLogprob` for the characters of a text."""
-    alternatives = zip(measured.alternatives.tolist(), measured.alternative_logprobs.tolist(), strict=True)
-    return [
-        {
-            "character": character,
-            "logprob": logprob,
-            "alternatives": [
-                {"character": characters[i], "logprob": value} for i, value in zip(indices, values, strict=True)
-            ],
-        }
-        for character, logprob, (indices, values) in zip(text, measured.logprobs.tolist(), alternatives, strict=True)
-    ]
+
+    def part(start: int, stop: int) -> list[dict[str, Any]]:
+        m = part_of(measured, start, stop)
+        alternatives = zip(m.alternatives.tolist(), m.alternative_logprobs.tolist(), strict=True)
+        return [
+            {
+                "character": character,
+                "logprob": logprob,
+                "alternatives": [
+                    {"character": characters[i], "logprob": value} for i, value in zip(indices, values, strict=True)
+                ],
+            }
+            for character, logprob, (indices, values) in zip(
+                text[start:stop], m.logprobs.tolist(), alternatives, strict=True
+            )
+        ]
+
+    return Long(len(text), part, values_each=1 + measured.alternatives.shape[1])
 
 
 def name_field(error: UnknownCharactersError, field: str) -> ProblemError:

@@ -7,7 +7,7 @@ What a client sent is never the cause of a 500, and is never echoed into a heade
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -103,13 +103,13 @@ def openai_body(problem: ProblemError) -> dict[str, Any]:
     return {"error": {"message": problem.detail, "type": kind, "param": param, "code": problem.code}}
 
 
-def dump(body: Any) -> bytes:
-    """JSON in UTF-8. A lone surrogate that a client sent comes back as its escape, which UTF-8 cannot hold itself."""
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+def dump(body: Any, default: Callable[[Any], Any] | None = None) -> bytes:
+    """JSON in UTF-8. A lone surrogate that a client sent comes back as its escape, which UTF-8 cannot hold itself.
+
+    default: what stands for a value that JSON does not have.
+    """
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def from_validation(items: Sequence[Mapping[str, Any]]) -> ProblemError:

@@ -95,3 +95,6 @@ class Completion(BaseModel):
     model: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
+    unmatchable_stops: list[str] | None = Field(
+        None, description="Those of `stop` with a character that this model never writes; absent where there are none."
+    )

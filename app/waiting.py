@@ -1,9 +1,10 @@
-"""Waits for an answer while watching whether the client is still there."""
+"""Waits for answers while watching whether the client is still there."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -18,19 +19,27 @@ CLIENT_LEFT = 499  # nobody reads it; the log and the metrics do
 
 async def until_gone(request: Request, generation: Generation[T]) -> T:
     """The result. When the client leaves first, the rows are given up. Raises ProblemError where there is no result."""
-    listener = asyncio.create_task(_cancel_when_gone(request, generation))
+    (result,) = await all_until_gone(request, [generation])
+    return result
+
+
+async def all_until_gone(request: Request, generations: Sequence[Generation[T]]) -> list[T]:
+    """The results of all. When one has none, or the client leaves, the others are given up."""
+    listener = asyncio.create_task(_cancel_when_gone(request, generations))
     try:
-        return await generation
+        return [await generation for generation in generations]
     except Cancelled:
         raise ProblemError(CLIENT_LEFT, "the client left") from None
     except SchedulerError as error:
         raise problem_of(error) from error
     finally:
         listener.cancel()
-        generation.cancel()
+        for generation in generations:
+            generation.cancel()
 
 
-async def _cancel_when_gone(request: Request, generation: Generation[T]) -> None:
+async def _cancel_when_gone(request: Request, generations: Sequence[Generation[Any]]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    generation.cancel()
+    for generation in generations:
+        generation.cancel()

@@ -13,9 +13,10 @@ from fastapi import APIRouter, Request, Response
 
 from app.answering import answer, question, submit
 from app.body_kind import FORM, JSON, kind_of
-from app.errors import dump, field_problem
+from app.errors import field_problem
 from app.event_id import DONE, Place
 from app.fields import from_form, from_json, from_query
+from app.long_json import response
 from app.schemas import GenerateAnswer, GenerateBody, GenerateFields, GenerateQuery, problem_responses
 from app.service import Service, ServiceOf, caller_of
 from app.streaming import HEADERS, event_stream, events, place_of
@@ -98,11 +99,12 @@ async def generate(request: Request, service: Service, fields: GenerateFields) -
         place = place_of(asked, behind)
         if request.method == "HEAD":
             return head("text/event-stream", HEADERS)
-        return event_stream(events(asked, submit(asked), place, secret))
+        generation = submit(asked)
+        return event_stream(events(asked, generation, place, secret), [generation])
     if request.method == "HEAD":
         return head(JSON, {})
     result = await until_gone(request, submit(asked))
-    return Response(dump(answer(asked, result, secret)), media_type=JSON)
+    return response(answer(asked, result, secret))
 
 
 def head(media_type: str, headers: Mapping[str, str]) -> Response:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.answering import problem_of, submit
-from app.completions import CompletionHead, Prompt, joined, logprobs_body, prompts, usage
+from app.answering import problem_of, submit, submit_score
+from app.completions import CompletionHead, Prompt, logprobs_body, prompts, unmatchable_stops, usage
 from app.errors import ProblemError, dump, openai_body, show
 from app.generation import Chunk, Generation, Result, SchedulerError, ScoreRequest
+from app.long_json import in_turns, pieces, response
 from app.openai_schemas import Completion, CompletionBody
 from app.registry import Served
 from app.service import ServiceOf, caller_of
 from app.streaming import event_stream, merged_with_keepalive
-from app.waiting import until_gone
+from app.waiting import all_until_gone
 from model.measure import Measured
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -42,56 +43,34 @@ def model_object(served: Served) -> dict[str, Any]:
 @router.post("/completions", responses={200: {"model": Completion}})
 async def complete(request: Request, service: ServiceOf, body: CompletionBody) -> Response:
     """Continues prompts; tokens are characters. With echo and max_tokens 0 it scores them."""
-    served = service.registry.get(body.model)
-    asked = prompts(body, served, service.settings, service.secret.get_secret_value(), caller_of(request))
-    scores = await _score_prompts(request, asked, body, served, service.settings.request_timeout_s)
-    generations: list[Generation[Result] | None] = []
+    served, caller = service.registry.get(body.model), caller_of(request)
+    asked = prompts(body, served, service.settings, service.secret.get_secret_value(), caller)
+    head = CompletionHead.new(served.name)
+    scoring: list[Generation[Measured]] = []
+    writing: list[Generation[Result]] = []
     try:
-        for prompt in asked:
-            generations.append(None if prompt.asked is None else submit(prompt.asked))
+        # All at once: they share batches, and one time limit.
+        if body.echo and body.logprobs is not None:
+            for prompt in asked:
+                scored = ScoreRequest(prompt.indices, body.logprobs, service.settings.request_timeout_s, caller)
+                scoring.append(submit_score(served, scored))
+        for question in [prompt.asked for prompt in asked if prompt.asked is not None]:
+            writing.append(submit(question))
+        measured = await all_until_gone(request, scoring)
+        scores: Sequence[Measured | None] = measured or [None] * len(asked)
         if body.stream:
-            head = CompletionHead.new(served.name)
-            answer: Response = event_stream(_events(head, body, served, asked, scores, generations))
-            generations = []  # the stream's own now
-            return answer
-        results: list[Result | None] = []
-        for generation in generations:
-            result = None
-            if generation is not None:
-                result = await until_gone(request, generation)
-            results.append(result)
+            running, writing = writing, []  # the stream's own now
+            return event_stream(_events(head, body, served, asked, scores, running), running)
+        written = await all_until_gone(request, writing)
+        results: Sequence[Result | None] = written or [None] * len(asked)
     finally:
-        for generation in generations:
-            if generation is not None:
+        for given_up in (scoring, writing):
+            for generation in given_up:
                 generation.cancel()
     choices = []
     for number, (prompt, score, result) in enumerate(zip(asked, scores, results, strict=True)):
         choices += _choices(number, prompt, score, result, body, served)
-    written = sum(result.chars_written for result in results if result is not None)
-    counts = usage(sum(len(prompt.text) for prompt in asked), written)
-    head = CompletionHead.new(served.name)
-    return Response(dump(head.object(choices, usage=counts)), media_type="application/json")
-
-
-async def _score_prompts(
-    request: Request, asked: list[Prompt], body: CompletionBody, served: Served, timeout_s: float
-) -> list[Measured | None]:
-    """Echoed prompts have log-probabilities of their own."""
-    if not body.echo or body.logprobs is None:
-        return [None] * len(asked)
-    caller = caller_of(request)
-    generations: list[Generation[Measured]] = []
-    try:
-        for prompt in asked:
-            indices = served.lm.vocabulary.encode(prompt.text).astype("int64")
-            generations.append(served.scheduler.submit_score(ScoreRequest(indices, body.logprobs, timeout_s, caller)))
-        scores = [await until_gone(request, generation) for generation in generations]
-        return [*scores]
-    except SchedulerError as error:
-        raise problem_of(error) from error
-    finally:
-        for generation in generations:
-            generation.cancel()
+    return response(head.object(choices, usage=usage(asked, written), **unmatchable_stops(asked)))
 
 
 def _choices(
@@ -100,16 +79,17 @@ def _choices(
     characters = served.lm.vocabulary.characters
     echoed = prompt.text if body.echo else ""
     n = body.n or 1
-    before = None if score is None else logprobs_body(characters, prompt.text, score, first_unscored=True)
+    before = [] if score is None else [score]
     if result is None:
-        return [_choice(echoed, number * n + i, before, "length") for i in range(n)]
+        logprobs = logprobs_body(characters, echoed, before) if before else None
+        return [_choice(echoed, number * n + i, logprobs, "length") for i in range(n)]
     choices = []
     for choice in result.choices:
-        after = None
-        if choice.measured is not None:
-            after = logprobs_body(characters, choice.text, choice.measured, len(prompt.text))
-        whole = joined(before, after) if before is not None and after is not None else after or before
-        choices.append(_choice(echoed + choice.text, number * n + choice.index, whole, choice.finish_reason))
+        text = echoed + choice.text
+        measured = [*before, choice.measured] if choice.measured is not None else before
+        offset = len(prompt.text) - len(echoed)
+        logprobs = logprobs_body(characters, text, measured, offset) if measured else None
+        choices.append(_choice(text, number * n + choice.index, logprobs, choice.finish_reason))
     return choices
 
 
@@ -122,8 +102,8 @@ async def _events(
     body: CompletionBody,
     served: Served,
     asked: list[Prompt],
-    scores: list[Measured | None],
-    generations: list[Generation[Result] | None],
+    scores: Sequence[Measured | None],
+    generations: list[Generation[Result]],
 ) -> AsyncIterator[bytes]:
     """OpenAI's stream: `data:` lines, the last of them [DONE]."""
     characters = served.lm.vocabulary.characters
@@ -132,40 +112,37 @@ async def _events(
     nothing_yet = {"usage": None} if with_usage else {}
     offsets = {number * n + i: len(prompt.text) for number, prompt in enumerate(asked) for i in range(n)}
 
-    def data(choices: list[dict[str, Any]], **more: Any) -> bytes:
-        return b"data: " + dump(head.object(choices, **more)) + b"\n\n"
+    def event(choices: list[dict[str, Any]], **more: Any) -> Iterator[bytes]:
+        yield b"data: "
+        yield from pieces(head.object(choices, **more))
+        yield b"\n\n"
 
-    def encode(number: int, chunk: Chunk) -> bytes:
+    def chunk_event(number: int, chunk: Chunk) -> Iterator[bytes]:
         index = number * n + chunk.index
         logprobs = None
         if chunk.measured is not None:
-            logprobs = logprobs_body(characters, chunk.text, chunk.measured, offsets[index])
+            logprobs = logprobs_body(characters, chunk.text, [chunk.measured], offsets[index])
         offsets[index] += len(chunk.text)
-        return data([_choice(chunk.text, index, logprobs, None)], **nothing_yet)
+        return event([_choice(chunk.text, index, logprobs, None)], **nothing_yet)
 
-    running = [generation for generation in generations if generation is not None]
     try:
         for number, (prompt, score) in enumerate(zip(asked, scores, strict=True)):
             if body.echo:
-                before = None if score is None else logprobs_body(characters, prompt.text, score, first_unscored=True)
+                before = None if score is None else logprobs_body(characters, prompt.text, [score])
                 for i in range(n):
-                    yield data([_choice(prompt.text, number * n + i, before, None)], **nothing_yet)
-        async for event in merged_with_keepalive(running, encode):
-            yield event
-        written = 0
-        for number, generation in enumerate(generations):
-            reasons = ["length"] * n
-            if generation is not None:
-                result = await generation
-                written += result.chars_written
-                reasons = [choice.finish_reason for choice in result.choices]
+                    begin = event([_choice(prompt.text, number * n + i, before, None)], **nothing_yet)
+                    async for piece in in_turns(begin):
+                        yield piece
+        async for piece in merged_with_keepalive(generations, chunk_event):
+            yield piece
+        results = [await generation for generation in generations]
+        ends = [[choice.finish_reason for choice in result.choices] for result in results]
+        for number, reasons in enumerate(ends or [["length"] * n] * len(asked)):
             for i, reason in enumerate(reasons):
-                yield data([_choice("", number * n + i, None, reason)], **nothing_yet)
+                end = [_choice("", number * n + i, None, reason)]
+                yield b"".join(event(end, **nothing_yet, **unmatchable_stops(asked)))
         if with_usage:
-            yield data([], usage=usage(sum(len(prompt.text) for prompt in asked), written))
+            yield b"".join(event([], usage=usage(asked, results)))
         yield b"data: [DONE]\n\n"
     except SchedulerError as error:
         yield b"data: " + dump(openai_body(problem_of(error))) + b"\n\n"
-    finally:
-        for generation in running:
-            generation.cancel()

@@ -7,15 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.answering import check_length, name_field, problem_of
+from app.answering import check_length, name_field, submit_score
 from app.body_kind import FORM, JSON, kind_of
-from app.errors import dump
 from app.fields import from_form, from_json
-from app.generation import SchedulerError, ScoreRequest
+from app.generation import ScoreRequest
+from app.long_json import Long, response
 from app.schemas import ScoreAnswer, ScoreBody, problem_responses
 from app.service import ServiceOf, caller_of
 from app.waiting import until_gone
 from model.errors import UnknownCharactersError
+from model.measure import part_of
 from model.scoring import Score
 
 router = APIRouter(tags=["score"])
@@ -38,24 +39,26 @@ async def score_text(request: Request, service: ServiceOf) -> Response:
         text, indices = served.lm.prepare(body.text, body.unknown, field="text")
     except UnknownCharactersError as error:
         raise name_field(error, "text") from error
-    try:
-        scored = ScoreRequest(indices, timeout_s=service.settings.request_timeout_s, caller=caller_of(request))
-        generation = served.scheduler.submit_score(scored)
-    except SchedulerError as error:
-        raise problem_of(error) from error
-    score = Score(text, await until_gone(request, generation))
-    m = score.measured
-    values = zip(text[1:], m.logprobs.tolist(), m.ranks.tolist(), m.entropies.tolist(), strict=True)
+    scored = ScoreRequest(indices, timeout_s=service.settings.request_timeout_s, caller=caller_of(request))
+    score = Score(text, await until_gone(request, submit_score(served, scored)))
+
+    def characters(start: int, stop: int) -> list[dict[str, Any]]:
+        m = part_of(score.measured, start, stop)
+        values = zip(
+            text[start + 1 : stop + 1], m.logprobs.tolist(), m.ranks.tolist(), m.entropies.tolist(), strict=True
+        )
+        return [
+            {"character": c, "logprob": logprob, "rank": rank + 1, "entropy": max(entropy, 0.0)}
+            for c, logprob, rank, entropy in values
+        ]
+
     answer: dict[str, Any] = {
         "text": text,
         "model": served.name,
-        "characters": [
-            {"character": c, "logprob": logprob, "rank": rank + 1, "entropy": max(entropy, 0.0)}
-            for c, logprob, rank, entropy in values
-        ],
+        "characters": Long(len(text) - 1, characters, values_each=4),
         "total": score.total,
         "mean": score.mean,
         "perplexity": score.perplexity,
         "bits_per_char": max(score.bits_per_char, 0.0) if math.isfinite(score.bits_per_char) else None,
     }
-    return Response(dump(answer), media_type="application/json")
+    return response(answer)

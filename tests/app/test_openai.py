@@ -9,9 +9,11 @@ from typing import Any
 import openai
 import pytest
 
+from app.generation import Generation, ScoreRequest
 from model import checkpoint as checkpoints
+from model.measure import Measured
 from model.prediction import predict_rnn
-from tests.app.conftest import Server
+from tests.app.conftest import Server, client_of
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,51 @@ def test_echo_without_writing_scores_a_text_as_evaluation_harnesses_do(api: open
         (best,) = top.values()
         assert best >= score["logprob"]
         assert (best == score["logprob"]) == (score["rank"] == 1)
+
+
+def test_echoed_prompts_are_scored_together_with_each_other_and_read_once(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[int] = []
+    prepared: list[str] = []
+    with client_of(models_dir) as client:
+        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        prepare, submit_score = served.lm.prepare, served.scheduler.submit_score
+        scoring: list[Generation[Measured]] = []
+
+        def submitted(request: ScoreRequest) -> Generation[Measured]:
+            waiting.append(sum(not generation.done for generation in scoring))
+            scoring.append(submit_score(request))
+            return scoring[-1]
+
+        def counted(prefix: str, unknown: str = "error", field: str = "prefix") -> Any:
+            prepared.append(prefix)
+            return prepare(prefix, unknown, field)
+
+        monkeypatch.setattr(served.scheduler, "submit_score", submitted)
+        monkeypatch.setattr(served.lm, "prepare", counted)
+        asked = ["分开", "战争中部队", "abc", "A"]
+        body = {"model": "tiny", "prompt": asked, "echo": True, "logprobs": 2, "max_tokens": 5, "seed": 1}
+        choices = client.post("/v1/completions", json=body).json()["choices"]
+        assert waiting == [0, 1, 2, 3]
+        assert prepared == asked
+        for prompt, choice in zip(asked, choices, strict=True):
+            alone = client.post("/v1/completions", json={**body, "prompt": prompt}).json()["choices"][0]
+            assert {**choice, "index": 0} == alone
+            assert choice["logprobs"]["token_logprobs"][0] is None
+            assert len(choice["logprobs"]["tokens"]) == len(prompt) + 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_string_that_cannot_be_written_is_named(api: openai.OpenAI, stream: bool) -> None:
+    fields: dict[str, Any] = {"model": "tiny", "prompt": "a", "stop": ["\n", "zz"], "seed": 1}
+    if not stream:
+        answer = api.completions.create(**fields)
+        assert answer.model_extra == {"unmatchable_stops": ["\n"]}
+    else:
+        *_, last = api.completions.create(**fields, stream=True)
+        assert (last.choices[0].finish_reason, last.model_extra) == ("length", {"unmatchable_stops": ["\n"]})
+    assert "unmatchable_stops" not in (api.completions.create(**{**fields, "stop": "zz"}).model_extra or {})
 
 
 def test_a_stop_string_ends_the_text(api: openai.OpenAI) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
+from app.generation import Cancelled, Generation, Result
+from app.streaming import event_stream
 from tests.app.conftest import Server
 
 Event = tuple[str, str, Any]  # name, id, data
@@ -167,6 +171,27 @@ def test_an_id_of_other_weights_is_409(client: TestClient) -> None:
     )
     assert response.status_code == 409
     assert response.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+def test_a_client_that_left_before_the_first_event_holds_no_rows() -> None:
+    async def run() -> None:
+        generation: Generation[Result] = Generation(asyncio.get_running_loop())
+
+        async def never() -> AsyncIterator[bytes]:
+            yield b"data: x\n\n"
+            raise AssertionError("nobody asks for more")
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def send(_: Message) -> None:
+            await asyncio.sleep(0)
+
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        await event_stream(never(), [generation])(scope, receive, send)
+        assert isinstance(generation.error, Cancelled)
+
+    asyncio.run(run())
 
 
 @pytest.fixture
