@@ -98,8 +98,7 @@ class Registry:
         return ProblemError(503, f"no model is loaded; {why}", retry_after_s=5)
 
     def _not_found(self, message: str) -> ProblemError:
-        named = [name for name in self.names() if MODEL_NAME.fullmatch(name)]
-        detail = f"{message}; there are: {', '.join(named) or 'none'}"
+        detail = f"{message}; there are: {', '.join(sorted(self._served)) or 'none'}"
         return ProblemError(404, detail, errors=[{"field": "model", "message": detail}], code="model_not_found")
 
     # For whoever keeps it in line with what is on disk.
