@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from model.decoding import ALL, BUFFER_CHARS, BatchDecoder, Row
 from model.engines import open_engine
 from model.engines.interface import Engine
-from model.measure import measure
+from model.measure import Measured, joined, measure, part_of
 from tests.model.tiny import CELLS, tiny_checkpoint
 
 VOCAB = 40
@@ -80,6 +81,84 @@ def test_a_row_writes_the_same_whoever_comes_goes_or_is_cancelled_beside_it(seed
             assert row.state is not None
             assert reference.state is not None
             assert [a.tobytes() for a in row.state] == [a.tobytes() for a in reference.state]
+
+
+def random_score(rng: np.random.Generator) -> Row:
+    return Row(rng.integers(0, VOCAB, int(rng.integers(2, 80))), 0, logprobs=int(rng.integers(0, 4)))
+
+
+def measured_by_hand(engine: Engine, read: np.ndarray, alternatives: int) -> Measured:
+    """Of each character but the first, one step of one row at a time."""
+    state, logits = engine.start(1), []
+    for index in read[:-1]:
+        step, state = engine.step(np.array([index]), state)
+        logits.append(step)
+    return measure(np.concatenate(logits), read[1:], alternatives)
+
+
+def same_measured(row: Row, expected: Measured) -> bool:
+    return all(np.array_equal(found, values) for found, values in zip(joined(row.measured), expected, strict=True))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), cell=st.sampled_from(CELLS))
+def test_parking_rows_at_any_time_changes_no_character_no_measure_and_no_state(seed: int, cell: str) -> None:
+    rng, engine = np.random.default_rng(seed), ENGINES[cell]
+    decoder = BatchDecoder(engine)
+    rows = []
+    for _ in range(10):
+        options = {"keep_state": bool(rng.integers(2)), "logprobs": rng.choice([None, 0, 3])}
+        rows.append(random_score(rng) if rng.integers(3) == 0 else random_row(rng, **options))
+    snapshots: dict[int, tuple[np.ndarray, ...]] = {}
+    for number, row in enumerate(rows):
+        if row.num_chars and len(row.forced) > 1:
+            row.snapshot_at = int(rng.integers(1, len(row.forced)))
+            row.on_snapshot = partial(snapshots.__setitem__, number)
+    expected = [alone(row, engine, keep_state=row.num_chars > 0) for row in rows]
+    outside = list(rows)
+    while outside or len(decoder):
+        for _ in range(min(int(rng.integers(0, 5)), len(outside))):
+            decoder.admit(outside.pop(int(rng.integers(len(outside)))))
+        if not len(decoder):
+            continue
+        decoder.remove(decoder.tick(int(rng.integers(1, 12))))
+        if len(decoder) and rng.integers(2):
+            places = rng.permutation(len(decoder))[: int(rng.integers(1, len(decoder) + 1))]
+            outside += decoder.park(places)
+    for number, (row, reference) in enumerate(zip(rows, expected, strict=True)):
+        assert same(row, reference)
+        assert len(row.text_indices()) == row.num_chars
+        if row.logprobs is not None:
+            read = np.concatenate([row.forced, row.text_indices()])
+            by_hand = measured_by_hand(engine, read, row.logprobs)
+            begun = len(row.forced) - 1 if row.num_chars else 0
+            assert same_measured(row, part_of(by_hand, begun, len(read)))
+        if row.keep_state:
+            assert row.state is not None
+            assert reference.state is not None
+            assert [a.tobytes() for a in row.state] == [a.tobytes() for a in reference.state]
+            assert row.pending == reference.pending
+        if row.snapshot_at:
+            resumed = alone(row, engine, forced=row.forced[row.snapshot_at :], state=snapshots[number])
+            assert same(resumed, reference)
+
+
+def test_a_row_that_is_measured_costs_nothing_for_what_it_reads_before_its_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def counted(logits: object, rows: np.ndarray, step: int, begins: np.ndarray, *others: object) -> bool:
+        asked.append(int((begins <= step).sum()))
+        return True
+
+    monkeypatch.setattr("model.decoding.measure_rows", counted)
+    decoder = BatchDecoder(ENGINES["gru"])
+    decoder.admit(Row(np.arange(30), 5, logprobs=2))
+    decoder.admit(Row(np.arange(10), 0, logprobs=2))
+    while len(decoder):
+        decoder.remove(decoder.tick(1))
+    assert sum(asked) == 5 + 9
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -156,24 +235,8 @@ def test_log_probabilities_are_those_of_the_characters_written(temperature: floa
     assert same(row, alone(row, engine, logprobs=None))
 
 
-def test_measure_agrees_with_the_definitions() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 3, (20, 50)).astype(np.float32)
-    logits[3] = np.round(logits[3])
-    characters = rng.integers(0, 50, 20)
-    found = measure(logits, characters, 7)
-    exact = logits.astype(np.float64)
-    logprobs = exact - np.log(np.exp(exact).sum(axis=1, keepdims=True))
-    order = np.argsort(-exact, axis=1, kind="stable")
-    assert np.allclose(found.logprobs, logprobs[np.arange(20), characters], atol=1e-12)
-    assert np.array_equal(found.ranks, np.argmax(order == characters[:, None], axis=1))
-    assert np.allclose(found.entropies, -(np.exp(logprobs) * logprobs).sum(axis=1), atol=1e-12)
-    assert np.array_equal(found.alternatives, order[:, :7])
-    assert np.allclose(found.alternative_logprobs, np.take_along_axis(logprobs, order[:, :7], 1), atol=1e-12)
-    assert measure(logits[:, :3], np.zeros(20, np.int64), 7).alternatives.shape == (20, 3)
-
-
-def test_an_engine_that_gives_nonsense_is_noticed() -> None:
+@pytest.mark.parametrize("row", [Row(np.array([1]), 5, temperature=1.0), Row(np.array([1, 2, 3]), 0, logprobs=0)])
+def test_an_engine_that_gives_nonsense_is_noticed(row: Row) -> None:
     class Broken:
         def __init__(self, engine: Engine) -> None:
             self.config, self.start = engine.config, engine.start
@@ -182,7 +245,7 @@ def test_an_engine_that_gives_nonsense_is_noticed() -> None:
             return np.full((len(ids), VOCAB), np.nan, np.float32), state
 
     decoder = BatchDecoder(Broken(ENGINES["rnn"]))
-    decoder.admit(Row(np.array([1]), 5, temperature=1.0))
+    decoder.admit(row)
     with pytest.raises(FloatingPointError, match="not finite"):
         decoder.tick()
 
