@@ -21,6 +21,10 @@ class Lines(Generic[T]):
         for line in self._lines.values():
             yield from line
 
+    def by_caller(self) -> dict[str, int]:
+        """How many wait, in the order of turns."""
+        return {caller: len(line) for caller, line in self._lines.items()}
+
     def add(self, caller: str, item: T) -> None:
         self._lines.setdefault(caller, deque()).append(item)
         self._size += 1

@@ -3,23 +3,23 @@
 Places are given row by row. Newcomers were never seated; parked rows were, and made room for others. Both wait in
 lines, one per caller and taken from in turn, and while both wait each kind gets every second place. Where places are
 missing, rows that have had theirs for QUANTUM_S make room for newcomers, and those that have had it for LONG_S for
-parked ones: first of the caller that holds most, first the one seated longest.
+parked ones: of the callers that hold more than the one who waits, or of its own; the longest seated first.
 
-So with M places the newcomer that is kth in turn is seated at most ⌈2k / M⌉ · QUANTUM_S and a turn after it came,
-however long the work of the others is; a caller's first is no further behind than there are callers. Where k ≤ M / 2
-that is QUANTUM_TURNS turns and one, a turn being TICK_S or one step of the engine, whichever is longer.
+So with M places the kth caller in turn has its first newcomer seated at most ⌈2k / M⌉ · QUANTUM_S and a turn after it
+came, however long everybody's work is. Where k ≤ M / 2 that is QUANTUM_TURNS turns and one, a turn being TICK_S or one
+step of the engine, whichever is longer.
 
 Resting rows wait for nothing but their reader. Knows nothing of what rows write.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from app.displacement import Displacement
 from app.jobs import Job, job_of
 from app.lines import Lines
 from model.decoding import Row
@@ -103,22 +103,18 @@ class Outside:
         self, free: int, rows: Sequence[Row], seated: npt.NDArray[np.float64], now: float
     ) -> npt.NDArray[np.intp]:
         """The places of the rows in the decoder that must give theirs up. seated: when each got it."""
-        newcomers, parked = len(self._newcomers), len(self._parked)
-        missing, since = newcomers + min(newcomers, parked) - free, QUANTUM_S
-        if missing <= 0:
-            missing, since = newcomers + parked - free, LONG_S
-        if missing <= 0:
+        new, parked = len(self._newcomers), len(self._parked)
+        half, since = min(new, parked), QUANTUM_S
+        if new + half <= free:
+            half, since = parked, LONG_S
+        if new + half <= free:
             return np.zeros(0, np.intp)
         candidates = np.flatnonzero(seated <= now - since)
         candidates = candidates[np.argsort(seated[candidates], kind="stable")]
-        callers = [job_of(row).caller for row in rows]
-        held = Counter(callers)
-        ranked = []
-        for place in candidates.tolist():
-            ranked.append((-held[callers[place]], place))
-            held[callers[place]] -= 1
-        ranked.sort(key=lambda item: item[0])
-        return np.array([place for _, place in ranked[:missing]], np.intp)
+        displacement = Displacement([job_of(row).caller for row in rows], candidates.tolist(), free)
+        displacement.ask(self._newcomers.by_caller(), new)
+        displacement.ask(self._parked.by_caller(), half)
+        return np.array(displacement.displaced, np.intp)
 
 
 def _size(item: Job | Row) -> int:
