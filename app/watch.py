@@ -185,6 +185,7 @@ class Watch:
             max_queue=s.max_queue,
             cache_bytes=s.state_cache_mb * 2**20,
             observer=observer,
+            stall_s=s.stall_s,
         )
         try:
             scheduler.start()
