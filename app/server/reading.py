@@ -5,8 +5,8 @@
 - `Upgrade` is ignored, as RFC 9110 allows: the parser itself would take the body of such a request for the next one.
 - A head has a largest size. Trailers behind a chunked body are not headers.
 
-The parser says what it has read but not where. So it is fed a line at a time, and a body whose length is known as a
-whole: then a piece never holds the end of one message and the beginning of the next.
+The parser says what it has read but not where. So it is fed a line at a time, and a plain head or a body whose length
+is known as a whole: then a piece never holds the end of one message and the beginning of the next.
 """
 
 from __future__ import annotations
@@ -43,9 +43,19 @@ class ReadingProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         begin = 0
         while begin < len(data) and self._refusal is None:
-            end = begin + self._body_left if self._body_left else data.find(b"\n", begin) + 1 or len(data)
+            end = self._end_of_piece(data, begin)
             self._read(data[begin:end])
             begin = end
+
+    def _end_of_piece(self, data: bytes, begin: int) -> int:
+        if self._body_left:
+            return begin + self._body_left
+        if self._in_request_line and data[begin] not in b"\r\n":
+            # Most heads: whole, and nothing to encode. After a line's end the blank line might stand here already.
+            end = data.find(b"\r\n\r\n", begin) + 4
+            if end > 3 and data[begin:end].isascii():
+                return end
+        return data.find(b"\n", begin) + 1 or len(data)
 
     def _read(self, piece: bytes) -> None:
         if self._in_request_line and not piece.isascii():

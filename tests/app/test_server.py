@@ -221,6 +221,27 @@ def test_neither_prefixes_nor_keys_are_logged(models_dir: Path, tmp_path: Path) 
     assert all(secret not in log for secret in ("abcabcabc", "本", "%E6%9C%AC", "\\u672c", "a-key-that-is-secret"))
 
 
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
+def test_a_handshake_passes_key_metrics_and_log_like_any_request(
+    models_dir: Path, tmp_path: Path, upgrade: str
+) -> None:
+    handshake = (
+        b"GET /generate?prefix=abcabcabc HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n"
+    )
+    key = "a-key-that-is-secret"
+    with Server(tmp_path, models_dir, NEXTCHAR_API_KEYS=key, NEXTCHAR_LOG_LEVEL="debug") as server:
+        assert status_of(exchange(server, handshake % (upgrade.encode(), b""))) == 401
+        assert status_of(exchange(server, handshake % (upgrade.encode(), b"X-API-Key: %s\r\n" % key.encode()))) == 200
+        lines = httpx.get(f"{server.url}/metrics", headers={"X-API-Key": key}).text.splitlines()
+        counted = [line for line in lines if line.startswith("nextchar_request_count_total")]
+        assert server.stop() == 0
+    assert any('status="401"' in line for line in counted), lines
+    log = server.log()
+    assert '"status": 401' in log
+    assert "abcabcabc" not in log
+
+
 def test_settings_that_cannot_be_used_are_told_in_one_line_each(models_dir: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "NEXTCHAR_PORT": "x", "NEXTCHAR_PROT": "1"}
     result = subprocess.run([sys.executable, "-m", "app"], env=environment, capture_output=True, text=True, check=False)
