@@ -17,6 +17,7 @@ from model.errors import CheckpointError, NextcharError, OptionError
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, events
 from model.training.run import resume as take_up
 from model.training.run import run
+from scripts.terminal import escaped
 
 console = Console(highlight=False, soft_wrap=True)
 # None: what the preset says.
@@ -167,7 +168,8 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
             )
     elif isinstance(event, events.Sampled):
         share = "" if event.memorised is None else f" [dim]({event.memorised:.0%} stands in the corpus)[/dim]"
-        console.print(f" - {_plain(event.text)}{share}")
+        text = escaped(event.text) if console.is_terminal else event.text
+        console.print(f" - {_plain(text)}{share}")
     elif isinstance(event, events.Advice):
         console.print(f"[yellow]{_plain(event.text)}[/yellow]")
     elif isinstance(event, events.Finished):

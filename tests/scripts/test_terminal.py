@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -8,10 +9,14 @@ import sys
 import unicodedata
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from model import checkpoint as checkpoints
+from model.training.events import Sampled
+from scripts import train
 from scripts.terminal import escaped
 from tests.conftest import random_checkpoint
 
@@ -61,3 +66,12 @@ def test_a_model_that_learned_escape_sequences_does_not_command_the_terminal(tmp
     assert on_terminal.strip() == escaped(piped.decode().strip("\n")).encode()
     assert not set(on_terminal) & {0x1B, 0x07}
     assert b"\\u001b]0;x\\u0007" in on_terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_sample_of_training_does_not_command_the_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.StringIO()
+    monkeypatch.setattr(train, "console", Console(file=output, force_terminal=terminal, color_system=None))
+    train._print(Sampled(1, "a", "a" + TITLE + "\x9b2J", None), None, Path())  # type: ignore[arg-type]
+    shown = "a\\u001b]0;x\\u0007\\u009b2J" if terminal else "a\x1b]0;x\x9b2J"  # rich leaves out a bell by itself
+    assert output.getvalue() == f" - {shown}\n"
