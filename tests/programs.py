@@ -22,11 +22,13 @@ import pytest
 @dataclass(frozen=True)
 class Program:
     commands: tuple[str, ...]  # any of them will do
-    packages: tuple[str, ...]  # Debian's and Ubuntu's
+    packages: tuple[str, ...]  # Debian's and Ubuntu's, with what drives it
 
 
 PROGRAMS = {
-    "chromium": Program(("chromium", "chromium-browser", "google-chrome"), ("chromium", "fonts-noto-cjk")),
+    "chromium": Program(
+        ("chromium", "chromium-browser", "google-chrome"), ("chromium", "fonts-noto-cjk", "libatomic1")
+    ),
     "curl": Program(("curl",), ("curl", "ca-certificates")),
     "nginx": Program(("nginx",), ("nginx-light",)),
     "openssl": Program(("openssl",), ("openssl",)),
@@ -54,11 +56,14 @@ def find(name: str) -> str | None:
 
 @functools.cache
 def playwrights_chromium() -> str | None:
-    """The Chromium that Playwright downloaded, where it is there and starts: it needs libraries of the system."""
+    """The Chromium that Playwright downloaded, where it is there and starts: both need libraries of the system."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
+    try:
+        with sync_playwright() as playwright:
+            path = playwright.chromium.executable_path
+    except Exception:  # Playwright's own server did not start; it has no other kind of error for that
+        return None
     starts = Path(path).is_file() and subprocess.run([path, "--version"], capture_output=True).returncode == 0
     return path if starts else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright import sync_api
 
 from tests import programs
 
@@ -110,7 +112,7 @@ def test_what_is_missing_is_installed_with_apt_and_told(machine: Machine, capsys
     assert programs.install() is None
     assert [line.split("apt-get ")[1] for line in machine.ran] == [
         "-qq update",
-        "-qq install --yes --no-install-recommends chromium fonts-noto-cjk nginx-light",
+        "-qq install --yes --no-install-recommends chromium fonts-noto-cjk libatomic1 nginx-light",
     ]
     assert not any(line.startswith("sudo") for line in machine.ran)
     assert capsys.readouterr().out.splitlines()[-1] == "test-deps: installed chromium, nginx"
@@ -136,6 +138,13 @@ def test_without_apt_playwright_brings_a_chromium_and_the_rest_is_named(
     assert machine.ran[-1].endswith("-m playwright install chromium")
     assert any("apt-get" in line for line in machine.ran) == (reason == "apt fails")
     assert capsys.readouterr().out.splitlines()[-1] == "test-deps: installed chromium"
+
+
+def test_a_playwright_that_does_not_start_has_no_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_api, "sync_playwright", lambda: contextlib.closing(None))
+    programs.playwrights_chromium.cache_clear()
+    assert programs.playwrights_chromium() is None
+    programs.playwrights_chromium.cache_clear()
 
 
 def test_where_nothing_is_missing_nothing_is_run(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
