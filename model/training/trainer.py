@@ -21,6 +21,7 @@ import numpy.typing as npt
 from model import batches, cells
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
+from model.corpus import EMBEDDED
 from model.encoding import EncodedCorpus
 from model.errors import CheckpointError, CorpusError, TrainingError
 from model.training import advice, dropout, validation, writing
@@ -96,7 +97,9 @@ class Trainer:
             self.config, self.backend.name, len(self.backend.weights), self.num_training,
             len(self.corpus.indices) - self.num_training, self.num_batches, at.epoch,
         )  # fmt: skip
-        words = advice.size(len(self.backend.weights), self.num_training)
+        # The embedded texts are there to be learnt by heart.
+        own = self.corpus.name not in EMBEDDED
+        words = advice.size(len(self.backend.weights), self.num_training) if own else None
         if words and not options.validation_fraction and at.step == 0:
             yield Advice(words)
         reason = None

@@ -138,6 +138,14 @@ def test_the_best_parameters_by_validation_are_kept_and_patience_ends_training()
     assert any(isinstance(e, events.Advice) and "by heart" in e.text for e in happened)
 
 
+@pytest.mark.parametrize(("name", "advised"), [("lyrics", False), ("my.txt", True)])
+def test_only_a_text_of_ones_own_brings_advice_before_training(name: str, advised: bool) -> None:
+    text = encode(Corpus(name, TEXT, "0" * 64), TextRules())
+    begun = Trainer(text, TrainingOptions(**{**SMALL, "hidden_dim": 256})).events()
+    first_two = [next(begun), next(begun)]
+    assert any(isinstance(event, events.Advice) for event in first_two) == advised
+
+
 def test_request_stop_ends_after_the_batch_under_way() -> None:
     trainer = Trainer(corpus(), TrainingOptions(**SMALL))
     happened = []
