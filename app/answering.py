@@ -6,7 +6,7 @@ The one place that knows both sides. Knows nothing of routes or of the wire.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,8 @@ class Question:
 
     served: Served
     request: GenerateRequest
-    prefix: str
-    unmatchable_stops: tuple[str, ...] = ()
+    prefix: str = field(repr=False)
+    unmatchable_stops: tuple[str, ...] = field(default=(), repr=False)
 
 
 def question(

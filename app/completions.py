@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.answering import Question, check_length, name_field, question
@@ -25,8 +25,8 @@ from model.measure import Measured, joined, part_of
 class Prompt:
     """One prompt as the model sees it; `asked` is None where nothing is to be written."""
 
-    text: str
-    indices: Indices
+    text: str = field(repr=False)
+    indices: Indices = field(repr=False)
     asked: Question | None
 
 

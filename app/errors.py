@@ -72,7 +72,7 @@ def field_problem(field: str, message: str) -> ProblemError:
 
 def respond(request: Request, problem: ProblemError) -> Response:
     """The problem in the shape that the route's clients expect."""
-    openai = request.url.path.startswith("/v1/")
+    openai = request.scope["path"].startswith("/v1/")
     body = openai_body(problem) if openai else problem_body(problem)
     # 422 is FastAPI's word for a bad request; OpenAI's is 400.
     status = 400 if openai and problem.status in (409, 413, 422) else problem.status

@@ -41,7 +41,7 @@ class ForeignPages:
     def check(self, request: Request) -> ProblemError | None:
         host = request.headers.get("host", "")
         is_named = self._hosts is None or host_name(host) in self._hosts
-        if host and not is_named and request.url.path not in PROBES:
+        if host and not is_named and request.scope["path"] not in PROBES:
             return ProblemError(
                 421, f"Host: {show(host)} is not a name of this service; NEXTCHAR_ALLOWED_HOSTS can name it"
             )
@@ -60,4 +60,4 @@ class ForeignPages:
 
 def _opens_a_page(request: Request) -> bool:
     is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
-    return is_navigation and request.method in ("GET", "HEAD") and request.url.path in PAGES
+    return is_navigation and request.method in ("GET", "HEAD") and request.scope["path"] in PAGES

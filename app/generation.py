@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from model.engines.interface import Floats, Indices
@@ -41,11 +41,11 @@ class GenerateRequest:
     timeout_s: from now until the answer must be there. caller: who takes turns with others, whatever names them.
     """
 
-    prefix: Indices
+    prefix: Indices = field(repr=False)
     num_chars: int
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     n: int = 1
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = field(default=(), repr=False)
     logprobs: int | None = None
     state: Continuation | None = None
     return_state: bool = False
@@ -58,7 +58,7 @@ class GenerateRequest:
 class ScoreRequest:
     """The answer is a `Measured` of all characters of `indices` but the first."""
 
-    indices: Indices
+    indices: Indices = field(repr=False)
     alternatives: int = 0
     timeout_s: float | None = None
     caller: str = ""
@@ -72,8 +72,8 @@ class Chunk:
     """
 
     index: int
-    text: str
-    measured: Measured | None
+    text: str = field(repr=False)
+    measured: Measured | None = field(repr=False)
 
     @property
     def size(self) -> int:
@@ -86,11 +86,11 @@ class Choice:
     """finish_reason: "length" or "stop". seed: None where it was greedy."""
 
     index: int
-    text: str
+    text: str = field(repr=False)
     finish_reason: str
     seed: int | None
-    measured: Measured | None
-    state: Continuation | None
+    measured: Measured | None = field(repr=False)
+    state: Continuation | None = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Guard:
             problem = self._check_key(request)
             if problem is not None:
                 return problem
-        if self._rate is None or request.url.path.startswith(PAGE_FILES):
+        if self._rate is None or request.scope["path"].startswith(PAGE_FILES):
             return None
         if not self._limiter.hit(self._rate, "asked", request.scope[CALLER]):
             return self._too_many(f"more than {self._rate}", self._rate, "asked", request.scope[CALLER])
@@ -70,7 +70,9 @@ class Guard:
         if presented:
             self._limiter.hit(WRONG_KEYS, "wrong", address, cost=len(presented))
         # Only Basic makes a browser ask the person who opened the page.
-        challenge = 'Basic realm="API key as the password", charset="UTF-8"' if request.url.path == "/" else "Bearer"
+        challenge = (
+            'Basic realm="API key as the password", charset="UTF-8"' if request.scope["path"] == "/" else "Bearer"
+        )
         return ProblemError(
             401,
             "no API key, or a wrong one; send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from tests.app.conftest import client_of
 
@@ -184,3 +185,11 @@ def test_every_answer_made_for_a_request_is_for_its_asker_alone(models_dir: Path
         for path in ("/", "/web/main.js"):
             assert client.get(path, headers=key).headers["cache-control"] == "private, no-cache"
             assert client.get(path).headers["cache-control"] == "no-store"  # 401
+
+
+def test_a_key_variable_that_is_empty_is_told_at_start(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTCHAR_API_KEYS", "")
+    with capture_logs() as lines, client_of(models_dir) as client:
+        assert client.get("/models").status_code == 200
+    [line] = [line for line in lines if line["log_level"] == "warning"]
+    assert line["event"].startswith("NEXTCHAR_API_KEYS is set but empty")

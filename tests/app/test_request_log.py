@@ -12,6 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+import model
+from app.answering import Question
+from app.completions import Prompt
+from app.errors import ProblemError
+from app.generation import Choice, Chunk, GenerateRequest, ScoreRequest
+from app.openai_schemas import CompletionBody
 from app.schemas import GenerateBody, ScoreBody
 from tests.app.conftest import ROOT, Server
 
@@ -50,9 +56,26 @@ def test_neither_key_nor_secret_nor_text_is_in_the_log_whatever_fails(
     assert not any(found.values()), (found, re.findall(rf".*(?:{'|'.join(SECRETS.values())}).*", written)[:5])
 
 
-def test_what_a_person_wrote_is_not_in_the_repr_of_its_fields() -> None:
-    body = GenerateBody(prefix="wordsofaperson", stop=["wordsofaperson"], state=None)
-    assert "wordsofaperson" not in repr(body) + str(body) + repr(ScoreBody(text="wordsofaperson"))
+def test_what_a_person_wrote_is_not_in_the_repr_of_what_holds_it(saved: Path) -> None:
+    text = SECRETS["TEST_TEXT"]
+    lm = model.load(saved)
+    indices = lm.vocabulary.encode(text).astype("int64")
+    request = GenerateRequest(indices, 5, stop=(text,))
+    question = Question(None, request, text, (text,))  # type: ignore[arg-type]
+    held: list[object] = [
+        GenerateBody(prefix=text, stop=[text], state=None),
+        ScoreBody(text=text),
+        CompletionBody(model="tiny", prompt=text, stop=text, user=text),
+        question,
+        Prompt(text, indices, question),
+        ScoreRequest(indices),
+        Chunk(0, text, None),
+        Choice(0, text, "length", None, None, None),
+        ProblemError(422, f"prefix: {text}", errors=[{"field": "prefix", "message": text}]),
+    ]
+    for shown in [*map(repr, held), *map(str, held)]:
+        assert text not in shown
+        assert str(indices[0]) + ", " + str(indices[1]) not in shown
 
 
 def test_a_client_that_leaves_pipelined_requests_behind_is_a_499_and_no_error(models_dir: Path, tmp_path: Path) -> None:
