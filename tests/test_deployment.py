@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from app.metrics import Metrics
+from app.server.graceful import CLEAN_UP_S, LAST_WORDS_S
 from app.settings import PREFIX, Settings
 from tests.image.dockerfile import read
 
@@ -120,8 +121,8 @@ def test_a_container_sets_only_settings_that_exist_and_is_killed_after_it_has_dr
     about = SERVICES[service]
     names = {name for name in about["environment"] if name.startswith(PREFIX)}
     assert names <= {PREFIX + name.upper() for name in Settings.model_fields}
-    drain_s = Settings.model_fields["drain_s"].default
-    assert int(about["stop_grace_period"].removesuffix("s")) > drain_s + 1
+    whole_s = Settings.model_fields["drain_s"].default + LAST_WORDS_S + CLEAN_UP_S
+    assert int(about["stop_grace_period"].removesuffix("s")) > whole_s
 
 
 def test_every_variable_of_the_compose_file_is_explained() -> None:
