@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from model import checkpoint as checkpoints
 from model.errors import CheckpointError
+from scripts.terminal import escaped
 
 
 def runs(folder: Annotated[Path, typer.Argument(help="Holds the models' folders.")] = Path("checkpoints")) -> None:
@@ -24,22 +26,25 @@ def runs(folder: Annotated[Path, typer.Argument(help="Holds the models' folders.
         try:
             checkpoint = checkpoints.load(file)
         except CheckpointError as error:
-            table.add_row(file.parent.name, f"[red]{error}[/red]")
+            table.add_row(Text(file.parent.name), Text(escaped(str(error)), "red"))
             continue
         c, record = checkpoint.config, checkpoint.training
-        options = record.get("options", {})
-        table.add_row(
+        options = record.get("options")
+        options = options if isinstance(options, dict) else {}
+        cells = (
             file.parent.name, f"{c.cell} {c.num_layers}×{c.hidden_dim}",
-            f"{options.get('batch_size', '?')}×{options.get('num_steps', '?')}", str(options.get("optimizer", "?")),
-            str(options.get("learning_rate", "?")), str(options.get("sampling", "?")), str(record.get("epochs", "?")),
+            f"{options.get('batch_size', '?')}×{options.get('num_steps', '?')}", options.get("optimizer", "?"),
+            options.get("learning_rate", "?"), options.get("sampling", "?"), record.get("epochs", "?"),
             _figure(record.get("seconds"), ".0f"), _figure(record.get("train_perplexity"), ".3f"),
             _figure(record.get("validation_perplexity"), ".3f"), _figure(record.get("memorised"), ".0%"),
         )  # fmt: skip
+        table.add_row(*(Text(escaped(str(cell))) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 140).print(table if table.row_count else f"no models under {folder}")
 
 
-def _figure(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _figure(value: object, form: str) -> str:
+    """A number as its column has it; whatever else a record holds, as it is."""
+    return "" if value is None else format(value, form) if isinstance(value, int | float) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""`scripts/runs.py` lists whatever models lie in a folder, whoever wrote their records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from model import checkpoint as checkpoints
+from scripts import runs as script
+from tests.conftest import random_checkpoint
+
+app = typer.Typer()
+app.command()(script.runs)
+
+
+def test_models_stand_beside_each_other_with_their_figures(tmp_path: Path) -> None:
+    record = {
+        "options": {
+            "batch_size": 32, "num_steps": 35, "optimizer": "adam", "learning_rate": 0.002, "sampling": "random",
+        },
+        "epochs": 7, "seconds": 12.4, "train_perplexity": 3.14159, "validation_perplexity": 4.5, "memorised": 0.25,
+    }  # fmt: skip
+    checkpoints.save(tmp_path / "one", replace(random_checkpoint("lstm", 2), training=record))
+    checkpoints.save(tmp_path / "two", replace(random_checkpoint(), training={"train_perplexity": float("inf")}))
+    output = CliRunner().invoke(app, [str(tmp_path)]).output
+    for figure in ("lstm 2×16", "32×35", "adam", "0.002", "random", "12", "3.142", "4.500", "25%"):
+        assert figure in output
+    assert "two" in output
+
+
+def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> None:
+    odd = {
+        "options": [1],
+        "seconds": "[red]",
+        "train_perplexity": {"a": 1},
+        "epochs": "\x1b]0;x\x07",
+        "memorised": True,
+    }
+    checkpoints.save(tmp_path / "odd", replace(random_checkpoint(), training=odd))
+    (tmp_path / "[bold]bad").mkdir()
+    (tmp_path / "[bold]bad" / checkpoints.FILE_NAME).write_bytes(b"[/nonsense]")
+    checkpoints.save(tmp_path / "plain", random_checkpoint())
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "plain" in result.output
+    assert "[bold]bad" in result.output
+    assert "[red]" in result.output
+    assert "\x1b" not in result.output
