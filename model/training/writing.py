@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from model.config import ModelConfig
 from model.encoding import EncodedCorpus
@@ -16,25 +13,15 @@ WINDOW = 20  # characters; so long a stretch seldom recurs by chance
 MAX_SEARCHED = 64_000_000  # characters; past this, looking for windows would take longer than training
 
 
-def write(
-    backend: Backend, config: ModelConfig, vocabulary: Vocabulary, prefix: str, num_chars: int,
-    rng: np.random.Generator | None = None,
-) -> str:  # fmt: skip
-    """The prefix and num_chars characters after it: the likeliest each time, or drawn from the model with `rng`."""
+def write(backend: Backend, config: ModelConfig, vocabulary: Vocabulary, prefix: str, num_chars: int) -> str:
+    """The prefix and num_chars characters after it, the likeliest each time."""
     ids = vocabulary.encode(prefix).tolist()
     state = zero_state(config, 1, backend.weights.dtype)
     for t in range(len(ids) + num_chars - 1):
         logits, state = backend.step(np.array([ids[t]], np.int32), state)
         if t == len(ids) - 1:
-            ids.append(_choose(logits[0], rng))
+            ids.append(int(logits[0].argmax()))
     return vocabulary.decode(ids)
-
-
-def _choose(logits: npt.NDArray[np.floating[Any]], rng: np.random.Generator | None) -> int:
-    if rng is None:
-        return int(logits.argmax())
-    weights = np.exp(logits.astype(np.float64) - logits.max())
-    return int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()).clip(0, len(weights) - 1))
 
 
 def default_prefixes(corpus: EncodedCorpus) -> tuple[str, ...]:
