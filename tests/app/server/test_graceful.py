@@ -19,6 +19,10 @@ from tests.app.conftest import Server
 LONG = {"prefix": "a", "num_chars": 10_000, "n": 16, "temperature": 1.0}
 # A stream of more bytes than sockets hold, asked for by clients that never read it.
 UNREAD = b"GET /generate?prefix=a&num_chars=10000&n=4&logprobs=20&stream=true HTTP/1.1\r\nHost: a\r\n\r\n"
+# However slow the machine, no connection is late by itself.
+PATIENT = {
+    f"NEXTCHAR_{name}": "600" for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S", "WRITE_TIMEOUT_S")
+}
 HEAD = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
 
@@ -30,7 +34,7 @@ class Answers:
         self._threads = [threading.Thread(target=self._ask, args=(server, number)) for number in range(count)]
         for thread in self._threads:
             thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while open_requests(server) < count:
             assert time.monotonic() < deadline
 
@@ -79,7 +83,7 @@ def answer(connection: socket.socket) -> bytes:
 def test_at_the_limit_everybody_has_an_answer_and_the_process_ends(
     models_dir: Path, tmp_path: Path, connect: Connect
 ) -> None:
-    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="3", NEXTCHAR_MAX_ROWS="16")
+    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="3", NEXTCHAR_MAX_ROWS="16", **PATIENT)
     kept = connect(server, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
     assert kept.recv(1000).startswith(b"HTTP/1.1 200 ")
     connect(server, b"GET /generate?pre")
@@ -93,7 +97,7 @@ def test_at_the_limit_everybody_has_an_answer_and_the_process_ends(
     for unfinished in (half_body, held_upgrade):
         assert answer(unfinished).startswith(b"HTTP/1.1 503 ")
     assert server.process.wait(30) == 0, server.log()
-    assert time.monotonic() - begun < 3 + 1 + 3
+    assert time.monotonic() - begun < 3 + 1 + 6
 
     ended = answers.wait()
     given_up = 0
@@ -114,7 +118,7 @@ def test_at_the_limit_everybody_has_an_answer_and_the_process_ends(
 
 
 def test_a_second_signal_ends_it_at_once(models_dir: Path, tmp_path: Path, connect: Connect) -> None:
-    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="600")
+    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="600", **PATIENT)
     for _ in range(3):
         connect(server, UNREAD)
     while not open_requests(server):
@@ -129,7 +133,7 @@ def test_a_second_signal_ends_it_at_once(models_dir: Path, tmp_path: Path, conne
 
 
 def test_connections_that_ask_nothing_whole_do_not_hold_it(models_dir: Path, tmp_path: Path, connect: Connect) -> None:
-    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="600")
+    server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="600", **PATIENT)
     for sent in (b"", b"GET /", HEAD + b"Content-Length: 9\r\n\r\n{"):
         for _ in range(20):
             connect(server, sent)
