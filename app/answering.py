@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from app import state_token
+from app.answer_budget import SHARE, megabytes
 from app.errors import ProblemError, field_problem
 from app.generation import (
     Choice,
@@ -29,7 +30,7 @@ from app.registry import Served
 from app.schemas import GenerateFields
 from app.settings import Settings
 from model.engines.interface import Indices
-from model.errors import UnknownCharactersError
+from model.errors import OptionError, UnknownCharactersError
 from model.measure import Measured, part_of
 from model.random_stream import draw_seed
 from model.sampling import Sampling
@@ -97,6 +98,7 @@ def question(
         timeout_s=settings.request_timeout_s,
         caller=caller,
     )
+    check_size("num_chars", request, settings)
     return Question(served, request, prefix, tuple(stop for stop in fields.stop if stop not in stops))
 
 
@@ -108,8 +110,9 @@ def submit(asked: Question) -> Generation[Result]:
         raise problem_of(error) from error
 
 
-def submit_score(served: Served, scored: ScoreRequest) -> Generation[Measured]:
-    """Hands a text to the model's scheduler. Raises ProblemError where it does not take it."""
+def submit_score(served: Served, scored: ScoreRequest, settings: Settings, field: str) -> Generation[Measured]:
+    """Hands the text of a field to the model's scheduler. Raises ProblemError where it does not take it."""
+    check_size(field, scored, settings)
     try:
         return served.scheduler.submit_score(scored)
     except SchedulerError as error:
@@ -120,6 +123,21 @@ def check_length(field: str, value: int, most: int, unit: str = "") -> None:
     if value > most:
         has = f"has {value} {unit}" if unit else str(value)
         raise field_problem(field, f"{has}; this server allows {most}")
+
+
+def check_size(field: str, request: GenerateRequest | ScoreRequest, settings: Settings) -> None:
+    """Raises OptionError where the answer alone would take more memory than one may."""
+    size, most = request.answer_bytes, settings.max_answer_mb * 2**20 // SHARE
+    if size <= most:
+        return
+    if isinstance(request, GenerateRequest):
+        alternatives = "" if request.logprobs is None else f", with {request.logprobs} alternatives at each"
+        what = f"{request.n} × {request.num_chars} characters{alternatives}"
+    else:
+        what = f"the scores of {len(request.indices)} characters, with {request.alternatives} alternatives at each"
+    raise OptionError(
+        field, f"{what}, may take {megabytes(size)} of memory; this server allows {megabytes(most)} for one answer"
+    )
 
 
 def problem_of(error: SchedulerError) -> ProblemError:

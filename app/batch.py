@@ -166,6 +166,7 @@ class Batch:
 
     def _close(self, job: Job, call: Callable[[Any], None], what: object) -> None:
         self._open.pop(job)
+        job.close()
         self._calls.append((call, what))
 
     def _seat(self, row: Row, now: float) -> None:
@@ -250,7 +251,9 @@ class Batch:
     def _take_out(self, jobs: Collection[Job]) -> None:
         self._outside.take_out(jobs)
         for job in jobs:
-            self._open.pop(job, None)
+            if job in self._open:
+                del self._open[job]
+                job.close()
         places = [at for at, row in enumerate(self._decoder.rows) if job_of(row) in jobs]
         if places:
             self._decoder.remove(np.array(places))

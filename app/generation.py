@@ -53,6 +53,12 @@ class GenerateRequest:
     timeout_s: float | None = None
     caller: str = ""
 
+    @property
+    def answer_bytes(self) -> int:
+        """The most that it and its answer take in memory, about."""
+        written = self.n * (ROW_BYTES + self.num_chars * _bytes_per_character(self.logprobs))
+        return len(self.prefix) * TEXT_BYTES + written
+
 
 @dataclass(frozen=True)
 class ScoreRequest:
@@ -62,6 +68,15 @@ class ScoreRequest:
     alternatives: int = 0
     timeout_s: float | None = None
     caller: str = ""
+
+    @property
+    def answer_bytes(self) -> int:
+        """As of a GenerateRequest."""
+        return ROW_BYTES + len(self.indices) * _bytes_per_character(self.alternatives)
+
+
+def _bytes_per_character(logprobs: int | None) -> int:
+    return TEXT_BYTES + (0 if logprobs is None else MEASURED_BYTES + logprobs * ALTERNATIVE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,10 @@ class QueueFull(SchedulerError):
     retry_after_s = 1
 
 
+class AnswersFull(QueueFull):
+    """The answers that are made and read take as much memory as they may."""
+
+
 class Draining(SchedulerError):
     """No more requests are taken, or this one was still being answered when time was up."""
 
@@ -144,6 +163,10 @@ class Cancelled(SchedulerError):
 
 T = TypeVar("T")
 
+ROW_BYTES = 4096  # of a continuation without its characters
+TEXT_BYTES = 16  # of a character: its index, the character, and its JSON
+MEASURED_BYTES = 24  # of what is measured of one: two float64, an int32 and their share of arrays
+ALTERNATIVE_BYTES = 12  # of each of its alternatives: an int32 and a float64
 UNREAD_BYTES = 256 * 1024  # of one answer's chunks, before its rows wait for the reader
 CHUNK_BYTES = 400  # of a chunk without what is in it
 
@@ -185,6 +208,10 @@ class Generation(Generic[T]):
     @property
     def done(self) -> bool:
         return self._result is not None or self._error is not None
+
+    @property
+    def answer(self) -> T | None:
+        return self._result
 
     @property
     def error(self) -> SchedulerError | None:

@@ -22,13 +22,21 @@ Follow = Callable[[Sequence[Row]], None]
 
 
 class Job(ABC):
-    """caller: whose turn it takes. size: continuations it counts as. read: characters given. submitted, admitted:
-    moments of time.perf_counter, the second once its first row has a place. live: rows it has that are not over, in the
-    decoder or out of it.
+    """caller: whose turn it takes. size: continuations it counts as. read: characters given. bytes: of memory, at most.
+    live: rows it has that are not over, in the decoder or out of it. submitted, admitted: moments of
+    time.perf_counter, the second once its first row has a place.
     """
 
-    def __init__(self, caller: str, size: int, read: int, submitted: float, generation: Generation[Any]) -> None:
-        self.caller = caller
+    def __init__(
+        self,
+        request: GenerateRequest | ScoreRequest,
+        size: int,
+        read: int,
+        submitted: float,
+        generation: Generation[Any],
+    ) -> None:
+        self.caller = request.caller
+        self.bytes = request.answer_bytes
         self.size = size
         self.read = read
         self.submitted = submitted
@@ -53,19 +61,25 @@ class Job(ABC):
         """How it ended, once all its rows are over."""
 
     @abstractmethod
+    def close(self) -> None:
+        """Lets go of all that the answer does not need, at once: it may be a lot, and refers to itself."""
+
+    @abstractmethod
     def result(self, now: float) -> Any:
         """The answer, once all its rows are over."""
 
 
 class GenerateJob(Job):
     def __init__(self, request: GenerateRequest, submitted: float, generation: Generation[Result]) -> None:
-        super().__init__(request.caller, request.n, len(request.prefix), submitted, generation)
+        super().__init__(request, request.n, len(request.prefix), submitted, generation)
         self.request = request
         self.parts: list[Part] = []
+        self._written = 0
+        self._outcome = "length"
 
     @property
     def written(self) -> int:
-        return sum(part.shown for part in self.parts)
+        return self._written + sum(part.shown for part in self.parts)
 
     def begin(self, engine: Engine, cache: StateCache, decode: Decode, follow: Follow) -> tuple[list[Row], int | None]:
         """Its choices share one reading: the first reads, the others join it before the prefix's last character."""
@@ -94,7 +108,15 @@ class GenerateJob(Job):
         return [part.make_row(forced, state) for part in self.parts]
 
     def outcome(self) -> str:
-        return self.parts[0].ending or "length"
+        return self._outcome
+
+    def close(self) -> None:
+        parts, self.parts = self.parts, []
+        for part in parts:
+            self._written += part.shown
+            part.row = None
+        if parts:
+            self._outcome = parts[0].ending or "length"
 
     def result(self, now: float) -> Result:
         assert self.admitted is not None
@@ -109,7 +131,7 @@ class GenerateJob(Job):
 
 class ScoreJob(Job):
     def __init__(self, request: ScoreRequest, submitted: float, generation: Generation[Measured]) -> None:
-        super().__init__(request.caller, 1, len(request.indices), submitted, generation)
+        super().__init__(request, 1, len(request.indices), submitted, generation)
         self.request = request
         self._pieces: list[Measured] = []
 
@@ -127,6 +149,9 @@ class ScoreJob(Job):
 
     def result(self, now: float) -> Measured:
         return joined(self._pieces)
+
+    def close(self) -> None:
+        self._pieces = []
 
 
 def job_of(row: Row) -> Job:

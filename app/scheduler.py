@@ -20,6 +20,7 @@ from functools import partial
 
 import numpy as np
 
+from app.answer_budget import AnswerBudget
 from app.batch import Batch
 from app.generation import (
     Cancelled,
@@ -51,7 +52,8 @@ OUTCOMES = {Cancelled: "cancelled", DeadlineExceeded: "deadline", Draining: "dra
 
 class Scheduler:
     """max_rows: decoding at once. max_queue: continuations waiting for a place. cache_bytes: of states of prefixes.
-    stall_s: a turn that takes longer makes the model not ready."""
+    stall_s: a turn that takes longer makes the model not ready. budget: of memory for answers, other models' as well;
+    None for no bound."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Scheduler:
         cache_bytes: int = 0,
         observer: Observer | None = None,
         stall_s: float = 30.0,
+        budget: AnswerBudget | None = None,
     ) -> None:
         self._engine = engine
         self._characters = np.array([ord(c) for c in vocabulary.characters], "<u4")
@@ -70,6 +73,7 @@ class Scheduler:
         self._max_queue = max_queue
         self._observer = quiet(observer or Observer())
         self._stall_s = stall_s
+        self._budget = budget
         self.cache = StateCache(cache_bytes)
         self._inbox = Inbox()
         self._worker: Worker | None = None
@@ -100,14 +104,14 @@ class Scheduler:
         assert len(request.prefix) > 0 or request.state is not None
         if not request.sampling.greedy and request.sampling.seed is None:
             request = replace(request, sampling=replace(request.sampling, seed=draw_seed()))
-        self._refuse(request.caller, request.n)
+        self._refuse(request, request.n)
         generation: Generation[Result] = Generation(self._running_loop)
         self._enter(GenerateJob(request, time.perf_counter(), generation), request.timeout_s)
         return generation
 
     def submit_score(self, request: ScoreRequest) -> Generation[Measured]:
         """Raises as `submit`."""
-        self._refuse(request.caller, 1)
+        self._refuse(request, 1)
         generation: Generation[Measured] = Generation(self._running_loop)
         self._enter(ScoreJob(request, time.perf_counter(), generation), request.timeout_s)
         return generation
@@ -159,17 +163,19 @@ class Scheduler:
 
     # What is open.
 
-    def _refuse(self, caller: str, size: int) -> None:
-        """Raises where a request of so many continuations is not taken."""
+    def _refuse(self, request: GenerateRequest | ScoreRequest, size: int) -> None:
+        """Raises where a request of so many continuations is not taken; takes the memory for one that is."""
         if self._draining:
             raise Draining("the server is shutting down")
         reason = self._why_not(self._stall_s)
         if reason is not None:
             raise NotReady(f"the model {reason}")
-        kept = self._max_queue // 8 if self._sizes[caller] else 0
+        kept = self._max_queue // 8 if self._sizes[request.caller] else 0
         if self._size + size > self._max_rows + self._max_queue - kept:
             waiting = max(self._size - self._max_rows, 0)
             raise QueueFull(f"{waiting} continuations are waiting, and {size} more are too many")
+        if self._budget is not None:
+            self._budget.take(request.answer_bytes)
 
     def _why_not(self, stall_s: float) -> str | None:
         thread = self._thread
@@ -206,9 +212,20 @@ class Scheduler:
         error = job.generation.error
         if error is not None:
             self._inbox.leave(job)
+        if self._budget is not None:
+            self._give_back(self._budget, job)
         outcome = job.outcome() if error is None else OUTCOMES.get(type(error), "failed")
         read = job.read if job.admitted is not None else 0
         self._observer.finished(outcome, read, job.written, time.perf_counter() - job.submitted)
+
+    @staticmethod
+    def _give_back(budget: AnswerBudget, job: Job) -> None:
+        """The memory of an answer: once nobody holds it any more, and at once where there is none."""
+        answer = job.generation.answer
+        held = [] if answer is None else _holders(answer)
+        for one in held:
+            budget.give_with(one, job.bytes // len(held))
+        budget.give(job.bytes % len(held) if held else job.bytes)
 
     def _fail_all(self, error: SchedulerError) -> None:
         for job in list(self._open):
@@ -226,3 +243,10 @@ class Scheduler:
 
     def _text(self, indices: Indices) -> str:
         return self._characters[indices].tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _holders(answer: Result | Measured) -> list[object]:
+    """What is there as long as an answer is: its arrays where it has some, for they are what it is sent from."""
+    if isinstance(answer, Measured):
+        return [answer.logprobs]
+    return [choice if choice.measured is None else choice.measured.logprobs for choice in answer.choices]

@@ -69,7 +69,12 @@ class Settings(BaseSettings):
     )
 
     max_rows: int = Field(256, ge=1, le=65536, description="Continuations decoded at once, for each model.")
-    max_queue: int = Field(1024, ge=1, le=1_000_000, description="Continuations waiting, for each model.")
+    max_queue: int = Field(
+        1024, ge=1, le=1_000_000, description="Continuations waiting, for each model; an eighth is kept for newcomers."
+    )
+    max_answer_mb: int = Field(
+        256, ge=1, le=1_048_576, description="Memory for all answers being made or read (MiB); one may take a quarter."
+    )
     max_prefix_chars: int = Field(10_000, ge=1, le=10_000_000, description="Longest prefix, and longest text to score.")
     max_num_chars: int = Field(10_000, ge=1, le=10_000_000, description="Longest continuation.")
     max_body_bytes: int = Field(1_000_000, ge=1024, le=1_000_000_000, description="Largest request body.")

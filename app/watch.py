@@ -16,6 +16,7 @@ from math import inf
 import structlog
 
 import model
+from app.answer_budget import AnswerBudget
 from app.errors import show
 from app.look import Directory, Signature
 from app.observer import Observer
@@ -64,6 +65,7 @@ class Watch:
         self._directory = Directory(settings.models_dir)
         self._folders: dict[str, _Folder] = {}
         self._turn = asyncio.Lock()
+        self._answers = AnswerBudget(settings.max_answer_mb * 2**20)
         self._retired: dict[asyncio.Task[bool], Scheduler] = {}  # what still answers on weights of before
         self._looking: asyncio.Task[None] | None = None
 
@@ -186,6 +188,7 @@ class Watch:
             cache_bytes=s.state_cache_mb * 2**20,
             observer=observer,
             stall_s=s.stall_s,
+            budget=self._answers,
         )
         try:
             scheduler.start()

@@ -65,17 +65,21 @@ class Worker:
     def _run(self) -> None:
         try:
             self._guarded(Mail())
-            while True:
-                idle = not self.batch.busy
-                mail = self._inbox.take(wait=idle, wait_s=PROBE_S if self.failures else None)
-                if mail is None:
-                    return
-                self._guarded(mail)
+            while self._next_turn():
+                pass
         except BaseException:
             log.critical("the decode thread ends", exc_info=True)
         finally:
             self._ended = True  # before it is told: what comes from now on is refused
             self._tell(self._fail_all, StepFailed("the model's decode thread has ended"))
+
+    def _next_turn(self) -> bool:
+        """False once closed. Nothing of a turn is held while the next one is waited for."""
+        idle = not self.batch.busy
+        mail = self._inbox.take(wait=idle, wait_s=PROBE_S if self.failures else None)
+        if mail is not None:
+            self._guarded(mail)
+        return mail is not None
 
     def _guarded(self, mail: Mail) -> None:
         """A turn. An error in it fails what it may have touched; one on the way to tell of it fails everything."""

@@ -53,7 +53,7 @@ async def complete(request: Request, service: ServiceOf, body: CompletionBody) -
         if body.echo and body.logprobs is not None:
             for prompt in asked:
                 scored = ScoreRequest(prompt.indices, body.logprobs, service.settings.request_timeout_s, caller)
-                scoring.append(submit_score(served, scored))
+                scoring.append(submit_score(served, scored, service.settings, "prompt"))
         for question in [prompt.asked for prompt in asked if prompt.asked is not None]:
             writing.append(submit(question))
         measured = await all_until_gone(request, scoring)

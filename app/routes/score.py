@@ -40,7 +40,7 @@ async def score_text(request: Request, service: ServiceOf) -> Response:
     except UnknownCharactersError as error:
         raise name_field(error, "text") from error
     scored = ScoreRequest(indices, timeout_s=service.settings.request_timeout_s, caller=caller_of(request))
-    score = Score(text, await until_gone(request, submit_score(served, scored)))
+    score = Score(text, await until_gone(request, submit_score(served, scored, service.settings, "text")))
 
     def characters(start: int, stop: int) -> list[dict[str, Any]]:
         m = part_of(score.measured, start, stop)

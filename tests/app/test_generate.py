@@ -409,3 +409,22 @@ def test_head_says_what_get_would_and_decodes_nothing(
     for name in ("content-type", "cache-control"):
         assert head.headers.get(name) == got.headers.get(name)
     assert client.head("/generate", params={"prefix": "本"}).status_code == 422
+
+
+def test_an_answer_that_alone_takes_too_much_memory_is_refused_with_the_sizes(models_dir: Path) -> None:
+    with client_of(models_dir, max_answer_mb=1) as client:
+        fields = {"prefix": "a", "num_chars": 1000, "n": 4, "logprobs": 10}
+        refused = client.get("/generate", params=fields)
+        assert refused.status_code == 422
+        (error,) = refused.json()["errors"]
+        assert error["field"] == "num_chars"
+        assert all(part in error["message"] for part in ("4 × 1000", "10 alternatives", "MB"))
+        assert client.get("/generate", params={**fields, "n": 1}).status_code == 200
+        body = {"model": "tiny", "prompt": "a", "max_tokens": 9000, "n": 2, "temperature": 0}
+        refused = client.post("/v1/completions", json=body)
+        assert refused.status_code == 400
+        assert "max_tokens" in refused.text
+        refused = client.post("/score", json={"text": "a" * 9000})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "text"
+        assert client.post("/score", json={"text": "a" * 100}).status_code == 200

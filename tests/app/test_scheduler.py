@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.answer_budget import AnswerBudget
 from app.generation import (
+    AnswersFull,
     Cancelled,
     DeadlineExceeded,
     Draining,
@@ -614,3 +616,49 @@ def test_the_places_of_requests_that_are_over_are_free_again() -> None:
         assert (scheduler._size, len(scheduler._open), scheduler.decoding) == (0, 0, 0)
 
     serve(use, max_rows=8, cache_bytes=1 << 18)
+
+
+def test_answers_take_no_more_memory_than_they_may_and_give_it_back_however_they_end() -> None:
+    asked = request("一", 1000, n=2, logprobs=5, sampling=SAMPLED)
+    budget = AnswerBudget(4 * asked.answer_bytes)
+
+    async def use(scheduler: Scheduler) -> None:
+        pending: list[Generation[Any]] = [scheduler.submit(asked) for _ in range(3)]
+        pending.append(scheduler.submit(replace(asked, timeout_s=0.0)))
+        with pytest.raises(AnswersFull):
+            scheduler.submit(asked)
+        with pytest.raises(DeadlineExceeded):
+            await pending.pop()
+        assert budget.taken == 3 * asked.answer_bytes
+        pending.pop().cancel()
+        answers = [await generation for generation in pending]
+        assert budget.taken == 2 * asked.answer_bytes
+        pending.clear()
+        measured = answers[0].choices[1].measured  # held by what is still to be sent
+        answers.clear()
+        while budget.taken != asked.answer_bytes // 2:
+            await asyncio.sleep(0.001)
+        del measured
+        while budget.taken:
+            await asyncio.sleep(0.001)
+        score = scheduler.submit_score(ScoreRequest(np.arange(50)))
+        assert budget.taken == ScoreRequest(np.arange(50)).answer_bytes
+        await score
+        del score
+        while budget.taken:
+            await asyncio.sleep(0.001)
+
+    serve(use, budget=budget)
+
+
+def test_the_memory_that_is_counted_is_no_less_than_what_an_answer_takes() -> None:
+    async def use(scheduler: Scheduler) -> None:
+        for logprobs in (0, 20):
+            asked = request("一丁", 5000, n=2, logprobs=logprobs, sampling=SAMPLED)
+            held = 0
+            for choice in (await scheduler.submit(asked)).choices:
+                assert choice.measured is not None
+                held += sum(values.nbytes for values in choice.measured) + 4 * len(choice.text)
+            assert held < asked.answer_bytes < 2 * held + 100_000
+
+    serve(use)
