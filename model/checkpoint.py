@@ -29,7 +29,7 @@ from model.config import ModelConfig
 from model.corpus import TextRules
 from model.errors import CheckpointError, NextcharError, brief
 from model.files import open_regular, read_header, read_tensors
-from model.plain_record import read_record
+from model.plain_record import read_record, worded
 from model.vocabulary import Vocabulary
 
 FORMAT = "nextchar/1"
@@ -208,7 +208,7 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return json.dumps(worded(value), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:

@@ -31,6 +31,15 @@ def read_record(text: str) -> dict[str, Any]:
     return record
 
 
+def worded(value: Any) -> Any:
+    """The same record for a writer of JSON: figures that are not finite become the words inf, -inf and nan."""
+    if isinstance(value, dict):
+        return {key: worded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [worded(inner) for inner in value]
+    return f"{float(value)}" if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _finite(digits: str) -> float | None:
     value = float(digits)
     return value if math.isfinite(value) else None

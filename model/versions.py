@@ -8,12 +8,8 @@ is left after a kill at any moment, has a whole model. Knows nothing of training
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 import re
-import stat
-import struct
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,13 +18,14 @@ from typing import Any
 
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME, Checkpoint
-from model.errors import CheckpointError
+from model.errors import CheckpointError, brief
+from model.files import open_regular, read_header
+from model.plain_record import read_record
 
 FOLDER_NAME = "versions"
 KEPT = 5
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")  # a folder of another name is not served
 _VERSION_NAME = re.compile(r"([0-9a-f]{64})\.safetensors")
-_MAX_HEADER = 2**24  # bytes; a vocabulary of all of Unicode takes 10 MB
 
 
 @dataclass(frozen=True)
@@ -161,42 +158,29 @@ def _describe(file: Path) -> Version:
     named = _VERSION_NAME.fullmatch(file.name)
     digest, saved_at = named[1] if named else "", 0.0
     try:
-        saved_at = file.stat().st_mtime
-        metadata = _metadata(file)
-        record = json.loads(metadata["training"])
+        with open_regular(file) as opened:
+            saved_at = os.fstat(opened.fileno()).st_mtime
+            metadata = checkpoints.read_metadata(read_header(opened, file), str(file))
+        record = read_record(metadata["training"])
         if named and metadata["digest"] != digest:
-            raise ValueError("it holds another model than its name says")
+            raise CheckpointError(f"{file}: holds another model than its name says")
         return Version(
-            metadata["digest"], _time(record, saved_at), _finite(record, "train_perplexity"),
-            _finite(record, "validation_perplexity"),
+            metadata["digest"], _time(record, saved_at), _figure(record, "train_perplexity"),
+            _figure(record, "validation_perplexity"),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
-        return Version(digest, saved_at, None, None, f"{file}: cannot be read as a model ({error})")
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not be waited for
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
-        (length,) = struct.unpack("<Q", opened.read(8))
-        if length > _MAX_HEADER:
-            raise ValueError(f"its header claims {length:,} bytes, at most {_MAX_HEADER:,} are read")
-        metadata = json.loads(opened.read(length))["__metadata__"]
-    if not all(isinstance(metadata[key], str) for key in ("digest", "training")):
-        raise TypeError("its metadata is not text")
-    return dict(metadata)
+    except CheckpointError as error:
+        return Version(digest, saved_at, None, None, str(error))
+    except (ValueError, KeyError, RecursionError) as error:
+        return Version(digest, saved_at, None, None, f"{file}: is not a checkpoint ({brief(error)})")
 
 
 def _time(record: dict[str, Any], otherwise: float) -> float:
     try:
         return datetime.fromisoformat(record["saved_at"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return otherwise
 
 
-def _finite(record: dict[str, Any], key: str) -> float | None:
+def _figure(record: dict[str, Any], key: str) -> float | None:
     value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

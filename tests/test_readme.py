@@ -91,6 +91,13 @@ class Reader:
         )
         return written
 
+    def train_again_and_go_back(self, commands: str) -> None:
+        model = self.clone / "checkpoints" / "mine" / "model.safetensors"
+        before = model.read_bytes()
+        written = run(commands.replace("--time-budget 60", "--time-budget 2 --hidden-dim 16"), self.clone)
+        assert "is kept as a version" in written
+        assert model.read_bytes() == before
+
     def program(self, code: str) -> str:
         assert self.server is not None
         file = self.clone / "example.py"
@@ -118,6 +125,8 @@ def test_the_commands_run_in_the_order_in_which_they_stand_and_answer_in_the_sha
                 assert shape(answers[-1]) == shape(json.loads(after)), code
             else:
                 assert answers[-1]["model"] == "mine"
+        elif kind == "sh" and "--overwrite" in code:
+            reader.train_again_and_go_back(code)
         elif kind == "sh" and "--corpus my.txt" in code:
             assert any(len(line) >= 204 and line.startswith("the ") for line in reader.train(code).splitlines())
         elif kind == "python":
@@ -126,7 +135,7 @@ def test_the_commands_run_in_the_order_in_which_they_stand_and_answer_in_the_sha
             assert kind in ("json", "text"), f"nothing here runs {code}"
             continue
         done.append(kind)
-    assert (done.count("sh"), done.count("python")) == (6, 2)
+    assert (done.count("sh"), done.count("python")) == (7, 2)
     assert len(answers[0]["generated"]) == 100
     # The first command still answers as it did, and so it does from a server that was started again.
     (first, *_) = [code for kind, code in BLOCKS if "curl" in code]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from model.training.objective import even_loss
 from model.training.options import TrainingOptions
 
 RISES = 3  # validations in a row above the best that are called overfitting
+QUOTED = 0.5  # share of the samples' windows from which on they are called quotations
+LIKELY_RATES = {"adam": 0.01, "sgd": 0.2}  # a rate above is not suggested: the highest of any preset, by optimizer
 
 
 def overfitting(options: TrainingOptions, best_epoch: int, rises: int) -> str | None:
@@ -19,19 +24,23 @@ def overfitting(options: TrainingOptions, best_epoch: int, rises: int) -> str | 
     )
 
 
-def diverged(options: TrainingOptions, epoch: int) -> str:
-    rate = options.learning_rate
+def diverged(options: TrainingOptions, epoch: int, loss: float, vocab_size: int) -> str:
+    """`loss` of a batch or of the validation text, in nats per character."""
+    finite = f"{loss:.3g} nats per character, where guessing evenly has {even_loss(vocab_size):.3g}"
+    rate = min(options.learning_rate / 4, LIKELY_RATES[options.optimizer])
     return (
-        f"epoch {epoch}: the loss is no longer finite; try --learning-rate {rate / 4:g} (it is {rate:g})"
+        f"epoch {epoch}: training has diverged, the loss is {finite if math.isfinite(loss) else 'no longer finite'}; "
+        f"try --learning-rate {rate:g} (it is {options.learning_rate:g})"
         f" or --clipping-theta {min(1.0, options.clipping_theta / 5):g} (it is {options.clipping_theta:g})"
     )
 
 
-def size(num_parameters: int, training_chars: int) -> str | None:
-    """Before training, where the model could hold the whole text several times over and nothing watches it."""
-    if num_parameters < 20 * training_chars:
+def quoting(memorised: float | None) -> str | None:
+    """Where half of what the samples say is quoted. The sizes of model and text alone do not tell: with little of
+    either, a run that ends early quotes nothing."""
+    if memorised is None or memorised < QUOTED:
         return None
     return (
-        f"the model has {num_parameters:,} parameters for {training_chars:,} characters and will learn them by heart; "
-        "expect its samples to quote, or choose a smaller --hidden-dim"
+        f"{memorised:.0%} of the windows of these samples stand in the corpus: the model knows it by heart; "
+        "raise --dropout-output, lower --hidden-dim or --epochs, or bring more text"
     )

@@ -6,7 +6,8 @@ shapes. N rows, T steps, H hidden units, V characters; a state is a tuple of (N,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,6 +47,17 @@ class Backend(Protocol):
 
 def zero_state(config: ModelConfig, N: int, dtype: Any = np.float32) -> State:
     return tuple(np.zeros((N, config.hidden_dim), dtype) for _ in config.state_names)
+
+
+@contextlib.contextmanager
+def lent(backend: Backend, weights: Vector) -> Iterator[None]:
+    """Lends a backend other weights for the length of a `with` block."""
+    own = backend.weights.copy()
+    backend.weights[:] = weights
+    try:
+        yield
+    finally:
+        backend.weights[:] = own
 
 
 def create(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:

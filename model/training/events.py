@@ -29,7 +29,7 @@ class BatchDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """One line of metrics.jsonl."""
+    """One line of metrics.jsonl. The epoch in which a run diverged has one too, its figures as they were by then."""
 
     epoch: int
     epoch_seconds: float
@@ -58,10 +58,10 @@ class Advice:
 
 @dataclass(frozen=True)
 class Finished:
-    reason: str  # epochs | time | patience | stopped
-    epoch: int
+    reason: str  # epochs | steps | time | patience | stopped | diverged
+    epoch: int  # complete
     seconds: float
-    best_epoch: int
+    best_epoch: int  # whose parameters the checkpoint holds; 0 after divergence: there is none
 
 
 Event = Started | BatchDone | EpochDone | Sampled | Advice | Finished

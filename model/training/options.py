@@ -18,6 +18,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "num_steps": (1, 4096),
     "batch_size": (1, 65536),
     "epochs": (1, 1_000_000),
+    "steps": (1, 10**12),
     "learning_rate": (0.0, 1e6),
     "final_rate": (0.0, 1.0),
     "warmup": (0.0, 1.0),
@@ -66,7 +67,10 @@ class TrainingOptions:
     carry_state: bool = False  # with random sampling: zero the state at the start of an epoch only
     state_reset: float = 0.0  # share of rows whose carried state is set to zero before a batch, as in serving
     epochs: int = 200
-    time_budget_s: float | None = None  # ends training; the schedule then runs over it where it is the nearer end
+    steps: int | None = None  # updates after which training ends; the schedule runs over the nearest of the three ends
+    time_budget_s: float | None = (
+        None  # seconds after which training ends; only this end depends on the machine's speed
+    )
     loss_reduction: str = "sum"  # the gradient is of the sum (as the chapter has it) or the mean over N·T characters
     optimizer: str = "sgd"
     learning_rate: float = 0.2
@@ -100,7 +104,7 @@ class TrainingOptions:
                 raise OptionError(name, f"{value!r} is not one of {', '.join(choices)}")
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
-            if value is None and name in ("time_budget_s", "patience"):
+            if value is None and name in ("steps", "time_budget_s", "patience"):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise OptionError(name, f"{value!r} is not a number")

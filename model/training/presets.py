@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from model.errors import OptionError
 from model.training.bptt import bfloat16
+from model.training.options import BOUNDS
 
 # The chapter leaves its corpus as it is.
 PRESETS_THAT_KEEP_CASE = frozenset({"chapter"})
@@ -83,3 +85,16 @@ PRESETS: dict[str, Callable[[int, int, float | None], dict[str, Any]]] = {
     "quick": quick,
     "best": best,
 }
+
+
+def settings(preset: str, num_chars: int, vocab_size: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset for a text, with what was given instead. Raises OptionError for a preset that there is not."""
+    if preset not in PRESETS:
+        raise OptionError("preset", f"{preset!r} is not one of {', '.join(PRESETS)}")
+    return with_given(PRESETS[preset](num_chars, vocab_size, given.get("time_budget_s")), given)
+
+
+def with_given(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others instead. `steps` alone end a run: ends that only the base knows are lifted for them."""
+    lifted = {"epochs": BOUNDS["epochs"][1], "time_budget_s": None} if "steps" in given else {}
+    return {**base, **lifted, **given}

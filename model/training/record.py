@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from dataclasses import asdict
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from model.device import mx
+from model.training.objective import perplexity
 
 if TYPE_CHECKING:
     from model.training.trainer import Trainer
@@ -19,18 +22,26 @@ MAX_HISTORY = 400  # rows; enough for a picture
 
 
 def training_record(trainer: Trainer) -> dict[str, Any]:
-    """The same options, text, versions and thread count on the same kind of processor give the same parameters."""
-    at = trainer.position
-    validated = at.best_loss < float("inf")
+    """The same options, text, versions and thread count on the same kind of processor give the same parameters,
+    if `repeatable` is true: neither a clock nor a signal had a say, and no option changed on the way.
+    """
+    at, options = trainer.position, trainer.options
+    validated = bool(options.validation_fraction) and math.isfinite(at.best_loss)
+    diverged = trainer.ended == "diverged"
     return {
-        "options": asdict(trainer.options),
+        "options": asdict(options),
         "corpus": {"name": trainer.corpus.name, "sha256": trainer.corpus.sha256, "chars": len(trainer.corpus.indices)},
+        "ended": trainer.ended,  # epochs, steps, time, patience, stopped or diverged; null: not yet
+        "diverged_in_epoch": at.epoch + 1 if diverged else None,
+        "repeatable": not (at.timed or at.changed or trainer.ended in (None, "stopped")),
+        "changed_on_resume": at.changed,
+        "saved_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "epochs": at.epoch,
-        "best_epoch": at.best_epoch,
+        "best_epoch": trainer.kept_epoch,
         "steps": at.step,
         "seconds": round(at.seconds, 3),
         "train_perplexity": at.train_perplexity if at.epoch else None,
-        "validation_perplexity": float(np.exp(at.best_loss)) if validated else None,
+        "validation_perplexity": perplexity(at.best_loss, 1) if validated else None,
         "memorised": at.memorised,
         "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": trainer.backend.name,

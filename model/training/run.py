@@ -1,21 +1,34 @@
-"""A training run with its folder: the checkpoint, and all that is kept beside it.
+"""A training run with its folder: what is kept while it goes on, and the model that it leaves.
 
-`model.safetensors` holds the best parameters so far, `resume.safetensors` all that the run needs to go on. Each is
-written whole or not at all, so a kill at any moment leaves a run that `resume` takes up.
+While a run goes on, `resume.safetensors` alone is written, with all that it needs to go on; `model.safetensors` is
+replaced once, when it ends, and the model before is kept as a version (`model.versions`). Each is written whole or not
+at all, so a kill at any moment leaves the old model and a run that can be taken up.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from model import checkpoint as checkpoints
-from model.errors import CheckpointError
-from model.training.events import BatchDone, EpochDone, Event, Finished
+from model import versions
+from model.checkpoint import Checkpoint
+from model.errors import CheckpointError, NextcharError, TrainingError
+from model.plain_record import worded
+from model.training.events import Advice, BatchDone, EpochDone, Event, Finished
 from model.training.journal import Journal
 from model.training.trainer import Trainer
 
@@ -23,31 +36,72 @@ RESUME_NAME = "resume.safetensors"
 RESUME_FORMAT = "nextchar-resume/1"
 
 
-def run(trainer: Trainer, out: Path, tensorboard: bool = False) -> Iterator[Event]:
-    """Trains, saves by `save_every_s` and at the end, keeps the journal, and hands the trainer's events on."""
-    journal = Journal(out, trainer.position.epoch, tensorboard)
-    saved = time.monotonic()
-    for event in trainer.events():
-        finished = isinstance(event, Finished)
-        due = isinstance(event, (BatchDone, EpochDone)) and time.monotonic() - saved >= trainer.options.save_every_s
-        if finished or due:
-            save(trainer, out)
-            saved = time.monotonic()
-        journal.note(event)
-        if finished:
-            journal.close()
-        yield event
+@dataclass(frozen=True)
+class Snapshot:
+    """What `Trainer.snapshot` gave, read back: `trainer.restore(snapshot.arrays, snapshot.facts)`."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    facts: dict[str, Any]
 
 
-def save(trainer: Trainer, out: Path) -> None:
-    checkpoints.save(out, trainer.checkpoint())
+def check_name(out: Path) -> None:
+    """Raises TrainingError for a folder whose name a service would pass over."""
+    name = Path(os.path.abspath(out)).name
+    if not versions.MODEL_NAME.fullmatch(name):
+        raise TrainingError(
+            f"out: {name!r} cannot be a model's name and would never be served; a name is at most 64 small letters "
+            "a–z, digits, '.', '_' and '-', and begins with a letter or a digit"
+        )
+
+
+def check_free(out: Path) -> None:
+    """Raises TrainingError where a new run would take the place of what stands in `out`."""
+    for name, what in ((checkpoints.FILE_NAME, "a model"), (RESUME_NAME, "a run that did not end")):
+        if os.path.lexists(out / name):
+            raise TrainingError(
+                f"{out} holds {what} already: --resume goes on with its run, --overwrite trains a new one from the "
+                f"start (a model is kept as a version, see scripts/models.py; a run is not), another --out keeps both"
+            )
+
+
+def run(trainer: Trainer, out: Path, tensorboard: bool = False, overwrite: bool = False) -> Iterator[Event]:
+    """Trains, keeps snapshots by `save_every_s` and the journal, hands events on, and publishes the model at the end.
+
+    A trainer that was restored goes on with the run in `out`; another one needs `overwrite` where there is something.
+    What cannot be written on the way is told and training goes on. Raises TrainingError where `out` is taken,
+    CheckpointError where the model cannot be written at the end.
+    """
+    resumed = trainer.position.step > 0
+    if not (resumed or overwrite):
+        check_free(out)
+    with _alone_in(out), Journal(out, trainer.position.epoch, tensorboard) as journal:
+        _clear_leftovers(out)
+        if not resumed:
+            (out / RESUME_NAME).unlink(missing_ok=True)
+        saved, told = time.monotonic(), set[str]()
+        for event in trainer.events():
+            yield from _trying(partial(journal.note, event), told)
+            due = isinstance(event, BatchDone | EpochDone) and time.monotonic() - saved >= trainer.options.save_every_s
+            if due and trainer.ended is None:
+                yield from _trying(partial(save_snapshot, trainer, out), told)
+                saved = time.monotonic()
+            elif isinstance(event, Finished):
+                yield from _trying(journal.close, told)
+                if event.reason != "diverged" or event.best_epoch:
+                    yield from _publish(trainer, out, told)
+            yield event
+
+
+def save_snapshot(trainer: Trainer, out: Path) -> None:
+    """Raises CheckpointError where it cannot be written; the snapshot before it stays."""
     arrays, facts = trainer.snapshot()
-    data, _ = checkpoints.serialise(arrays, {"format": RESUME_FORMAT, "facts": json.dumps(facts)})
+    text = json.dumps(worded(facts), allow_nan=False)
+    data, _ = checkpoints.serialise(arrays, {"format": RESUME_FORMAT, "facts": text})
     checkpoints.write_atomically(out / RESUME_NAME, data)
 
 
-def resume(trainer: Trainer, out: Path) -> None:
-    """Puts the trainer where the run in `out` was last saved. Raises CheckpointError where there is none."""
+def read_snapshot(out: Path) -> Snapshot:
+    """The last snapshot of the run in `out`. Raises CheckpointError where there is none that verifies."""
     file = out / RESUME_NAME
     try:
         data = file.read_bytes()
@@ -57,4 +111,72 @@ def resume(trainer: Trainer, out: Path) -> None:
     if metadata.get("format") != RESUME_FORMAT:
         raise CheckpointError(f"{file}: format is {metadata.get('format')!r}, this version reads {RESUME_FORMAT!r}")
     checkpoints.verify_digest(data, metadata, str(file))
-    trainer.restore(safetensors.numpy.load(data), json.loads(metadata["facts"]))
+    try:
+        facts = json.loads(metadata["facts"])
+        if missing := {"options", "corpus", "backend", "position"} - set(facts):
+            raise ValueError(f"without {sorted(missing)}")
+        return Snapshot(safetensors.numpy.load(data), facts)
+    except (KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: is not a {RESUME_FORMAT} file ({error})") from error
+
+
+def _publish(trainer: Trainer, out: Path, told: set[str]) -> Iterator[Event]:
+    """The model first: where there is room for one file only, it is the one that is wanted."""
+    if trainer.position.step == 0:
+        return
+    try:
+        checkpoint = trainer.checkpoint()
+        if not _holds(out, checkpoint):
+            versions.publish(out, checkpoint)
+    finally:
+        if trainer.ended != "diverged":  # the snapshot before it can be taken up with other settings
+            yield from _trying(partial(save_snapshot, trainer, out), told)
+
+
+def _holds(out: Path, checkpoint: Checkpoint) -> bool:
+    """Whether the model in `out` has these parameters: a run that was over before it was resumed leaves no version."""
+    try:
+        there = checkpoints.load(out / checkpoints.FILE_NAME)
+    except CheckpointError:
+        return False
+    return there.config == checkpoint.config and all(
+        np.array_equal(array, there.parameters[name]) for name, array in checkpoint.parameters.items()
+    )
+
+
+def _trying(action: Callable[[], None], told: set[str]) -> Iterator[Event]:
+    """Does something that training does not depend on. What goes wrong is told, the same thing once."""
+    try:
+        action()
+    except (OSError, NextcharError) as error:
+        words = f"{error}; training goes on"
+        if words not in told:
+            told.add(words)
+            yield Advice(words)
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Makes the folder and holds it, so that two runs do not write into each other's. Raises TrainingError if taken."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written to ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise TrainingError(f"{out}: another run is training into it") from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """What a kill in the middle of writing left, which nobody would ever read."""
+    for file in (*out.glob(".*.safetensors.*.tmp"), *(out / versions.FOLDER_NAME).glob(".*.safetensors.*.tmp")):
+        file.unlink(missing_ok=True)

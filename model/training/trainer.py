@@ -2,6 +2,8 @@
 
 Longer than most modules: what a snapshot holds and what changes it are best read together.
 
+A run whose loss is hopeless (see `objective`) ends there; what is kept is its best epoch, if there is one that is not.
+
 Everything random is a function of the seed and of how far the run is, so a run that goes on from a snapshot does
 bit for bit what the uninterrupted one does. A snapshot may be taken whenever an event has been handed out.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -21,40 +23,20 @@ import numpy.typing as npt
 from model import batches, cells
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.corpus import EMBEDDED
 from model.encoding import EncodedCorpus
 from model.errors import CheckpointError, CorpusError, TrainingError
-from model.training import advice, dropout, validation, writing
-from model.training.backend import Backend, create, zero_state
-from model.training.events import Advice, BatchDone, EpochDone, Event, Finished, Sampled, Started
-from model.training.objective import clipping_factor, global_norm, perplexity
+from model.training import advice, dropout, ending, resuming, validation, writing
+from model.training.backend import Backend, create, lent, zero_state
+from model.training.events import Advice, BatchDone, EpochDone, Event, Finished, Started
+from model.training.objective import clipping_factor, global_norm, hopeless, perplexity
 from model.training.optimizers import OPTIMIZERS, follow
 from model.training.options import TrainingOptions
+from model.training.position import Position
 from model.training.record import training_record
 from model.training.schedules import learning_rate
 
 # Streams of random numbers; the seed and the place in the run choose within each.
 _INITIAL, _ORDER, _DROPOUT, _RESET = range(4)
-
-
-@dataclass
-class Position:
-    """How far a run is. All of it is in a snapshot."""
-
-    epoch: int = 0  # complete
-    batch: int = 0  # done in the epoch under way
-    step: int = 0  # updates in all
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    loss_sum: float = 0.0
-    norm_sum: float = 0.0
-    train_perplexity: float = math.inf  # of the last complete epoch
-    best_loss: float = math.inf  # nats per character on the validation text
-    best_epoch: int = 0
-    rises: int = 0  # validations since
-    memorised: float | None = None
-    # One row per epoch: epoch, seconds, training perplexity, validation perplexity.
-    history: list[tuple[int, float, float, float | None]] = field(default_factory=list)
 
 
 class Trainer:
@@ -83,42 +65,41 @@ class Trainer:
         self.best = weights.copy()
         self.state = zero_state(self.config, options.batch_size, weights.dtype)
         self.position = Position()
+        self.ended: str | None = None  # why; None while it goes on
         self._stop = False
-        self._eval_seconds = 0.0
+        self._quotes = False
 
     def request_stop(self) -> None:
         """Ends the run after the batch under way; a signal handler may call it."""
         self._stop = True
 
     def events(self) -> Iterator[Event]:
-        """Trains to the end. Raises TrainingError once the loss is no longer finite."""
+        """Trains to the end, which may be that the run diverges: see Finished."""
         options, at = self.options, self.position
         yield Started(
             self.config, self.backend.name, len(self.backend.weights), self.num_training,
             len(self.corpus.indices) - self.num_training, self.num_batches, at.epoch,
         )  # fmt: skip
-        # The embedded texts are there to be learnt by heart.
-        own = self.corpus.name not in EMBEDDED
-        words = advice.size(len(self.backend.weights), self.num_training) if own else None
-        if words and not options.validation_fraction and at.step == 0:
-            yield Advice(words)
-        reason = None
-        while reason is None:
-            if at.epoch >= options.epochs:
-                reason = "epochs"
-            elif options.patience is not None and at.rises >= options.patience:
-                reason = "patience"
-            elif self._time_is_up():
-                reason = "time"
-            else:
-                yield from self._batches()
-                if self._stop:
-                    reason = "stopped"
+        while self.ended is None:
+            if at.batch == 0:
+                self.ended = "stopped" if self._stop else ending.reason_to_end(options, at)
+                if self.ended is not None:
                     break
+            # A run that was taken up may stand behind its very last batch.
+            if at.batch == 0 or not ending.ends_within_epoch(options, at):
+                yield from self._batches()
+            if self._stop:
+                self.ended = self.ended or "stopped"
+            elif self.ended is None:
                 yield from self._end_epoch()
-        if not options.validation_fraction:
-            self.best[:] = self._kept()
-        yield Finished(reason, at.epoch, at.seconds, at.best_epoch)
+        at.timed |= self.ended == "time"
+        if self.ended != "diverged" and at.step and not self._validated():
+            loss = self._loss_of(self._kept())
+            if self._is_hopeless(loss):
+                yield from self._diverge(at.epoch, loss)
+        if self.ended == "diverged" and at.best_epoch and self._is_hopeless(self._loss_of(self.best)):
+            at.best_epoch = 0
+        yield Finished(self.ended, at.epoch, at.seconds, self.kept_epoch)
 
     def _batches(self) -> Iterator[Event]:
         """The rest of the epoch under way."""
@@ -129,14 +110,22 @@ class Trainer:
             self.state = zero_state(self.config, N, self.backend.weights.dtype)
         began, before, before_epoch = time.perf_counter(), at.seconds, at.epoch_seconds
         for data, labels in islice(self._iterator(), at.batch, None):
-            self._update(np.asarray(data, np.int32), np.asarray(labels, np.int32))
+            loss = self._update(np.asarray(data, np.int32), np.asarray(labels, np.int32))
             passed = time.perf_counter() - began
             at.seconds, at.epoch_seconds = before + passed, before_epoch + passed
             count = at.batch * N * T
+            if self._is_hopeless(loss):
+                figures = self._figures(at.epoch + 1, at.loss_sum + loss * N * T, at.batch + 1)
+                yield from self._diverge(at.epoch + 1, loss, figures)
+                return
             yield BatchDone(
-                at.epoch + 1, at.batch, self._progress(), perplexity(at.loss_sum, count), count / at.epoch_seconds
+                at.epoch + 1,
+                at.batch,
+                ending.progress(options, at, self.num_batches),
+                perplexity(at.loss_sum, count),
+                count / at.epoch_seconds,
             )
-            if self._stop or self._time_is_up():
+            if self._stop or ending.ends_within_epoch(options, at):
                 return
 
     def _iterator(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
@@ -146,7 +135,8 @@ class Trainer:
             return batches.data_iter_random(text, options.batch_size, options.num_steps, order)
         return batches.data_iter_consecutive(text, options.batch_size, options.num_steps)
 
-    def _update(self, data: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> None:
+    def _update(self, data: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> float:
+        """One step along the gradient; returns the batch's loss in nats per character. A hopeless one moves nothing."""
         options, at, backend = self.options, self.position, self.backend
         N, T = data.shape
         carried = options.sampling == "consecutive" or options.carry_state
@@ -158,9 +148,11 @@ class Trainer:
         loss, self.state = backend.gradients(data, labels, state, masks)
         scale = 1.0 if options.loss_reduction == "sum" else 1.0 / (N * T)
         norm = scale * global_norm(backend.gradient)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(advice.diverged(options, at.epoch + 1))
-        rate = learning_rate(options, self._progress())
+        mean = loss / (N * T) if math.isfinite(norm) else math.nan
+        if self._is_hopeless(mean):
+            return mean
+        rate = learning_rate(options, ending.progress(options, at, self.num_batches))
+        at.timed |= rate != learning_rate(options, ending.counted_progress(options, at, self.num_batches))
         at.step += 1
         scale *= clipping_factor(norm, options.clipping_theta)
         self.optimizer.update(backend.weights, backend.gradient, scale, rate, options.weight_decay, at.step)
@@ -171,59 +163,100 @@ class Trainer:
         at.batch += 1
         at.loss_sum += loss
         at.norm_sum += norm
+        return mean
 
     def _end_epoch(self) -> Iterator[Event]:
-        """Validation, samples and the epoch's line of figures."""
+        """Validation, samples and the epoch's line of figures. The position moves once all of them are there."""
         options, at = self.options, self.position
         began = time.perf_counter()
-        epoch, last = at.epoch + 1, self._time_is_up() or at.epoch + 1 >= options.epochs
-        count = at.batch * options.batch_size * options.num_steps
-        at.train_perplexity = perplexity(at.loss_sum, count)
-        loss = None
+        epoch, last = at.epoch + 1, ending.ends_within_epoch(options, at) or at.epoch + 1 >= options.epochs
+        kept = self._kept()
+        loss, best = None, not options.validation_fraction
         if options.validation_fraction and (epoch % options.eval_every == 0 or last):
-            with _Weights(self.backend, self._kept()):
+            with lent(self.backend, kept):
                 loss = validation.mean_loss(self.backend, self.config, self.corpus.indices, self.num_training)
-            at.rises += 1
-        best = loss is None and not options.validation_fraction
-        if loss is not None and loss < at.best_loss:
-            at.best_loss, at.rises, best = loss, 0, True
-        if best:
-            at.best_epoch = epoch
-            self.best[:] = self._kept()
+            if self._is_hopeless(loss):
+                yield from self._diverge(epoch, loss, self._figures(epoch, at.loss_sum, at.batch, loss))
+                return
+            best = loss < at.best_loss
         memorised = None
         if epoch % options.pred_period == 0 or last:
-            samples = self.samples(epoch)
+            with lent(self.backend, kept):
+                samples = writing.samples(self.backend, self.config, self.corpus, options, epoch)
             yield from samples
             shares = [s.memorised for s in samples if s.memorised is not None]
-            memorised = at.memorised = sum(shares) / len(shares) if shares else None
-        self._eval_seconds = time.perf_counter() - began
-        done = EpochDone(
-            epoch, at.epoch_seconds, count / at.epoch_seconds, at.train_perplexity,
-            None if loss is None else math.exp(min(loss, 700.0)), learning_rate(options, self._progress()),
-            at.norm_sum / max(at.batch, 1), memorised, best, at.seconds + self._eval_seconds,
-        )  # fmt: skip
-        at.seconds += self._eval_seconds
-        at.epoch, at.batch = epoch, 0
+            memorised = sum(shares) / len(shares) if shares else None
+            at.memorised = memorised
+        at.eval_seconds = time.perf_counter() - began
+        at.timed |= at.batch < self.num_batches and ending.time_is_up(options, at)
+        at.seconds += at.eval_seconds
+        done = self._figures(epoch, at.loss_sum, at.batch, loss, memorised, best)
+        if loss is not None:
+            at.rises = 0 if best else at.rises + 1
+        self._keep_if_best(epoch, loss)
+        at.epoch, at.batch, at.train_perplexity = epoch, 0, done.train_perplexity
         at.history.append((epoch, round(at.seconds, 3), done.train_perplexity, done.validation_perplexity))
         yield done
-        words = advice.overfitting(options, at.best_epoch, at.rises) if loss is not None else None
-        if words:
-            yield Advice(words)
+        words = [advice.overfitting(options, at.best_epoch, at.rises)] if loss is not None else []
+        if not self._quotes:
+            words.append(advice.quoting(memorised))
+            self._quotes = words[-1] is not None
+        yield from (Advice(text) for text in words if text is not None)
 
-    def samples(self, epoch: int) -> list[Sampled]:
-        """What each prefix becomes with the parameters kept at this moment."""
-        options = self.options
-        found = []
-        with _Weights(self.backend, self._kept()):
-            for prefix in options.prefixes or writing.default_prefixes(self.corpus):
-                read = self.corpus.rules.apply(prefix)
-                text = writing.write(self.backend, self.config, self.corpus.vocabulary, read, options.pred_len)
-                found.append(Sampled(epoch, prefix, text, writing.memorised(text, self.corpus)))
-        return found
+    def _keep_if_best(self, epoch: int, validation_loss: float | None) -> None:
+        """Where nothing is held out, the loss in training says to which parameters a run that diverges goes back."""
+        at, options, loss, kept = self.position, self.options, validation_loss, self._kept()
+        if not options.validation_fraction:
+            loss = at.loss_sum / (at.batch * options.batch_size * options.num_steps)
+        if loss is not None and loss < at.best_loss and np.isfinite(kept).all():
+            at.best_loss, at.best_epoch = loss, epoch
+            self.best[:] = kept
+
+    def _diverge(self, epoch: int, loss: float, figures: EpochDone | None = None) -> Iterator[Event]:
+        """Ends the run, and says what to lower. `loss` in nats per character."""
+        self.ended = "diverged"
+        if figures is not None:
+            yield figures
+        yield Advice(advice.diverged(self.options, epoch, loss, len(self.corpus.vocabulary)))
+
+    def _figures(
+        self, epoch: int, loss_sum: float, num_batches: int, validation_loss: float | None = None,
+        memorised: float | None = None, best: bool = False,
+    ) -> EpochDone:  # fmt: skip
+        at, options = self.position, self.options
+        count = num_batches * options.batch_size * options.num_steps
+        rate = learning_rate(options, ending.progress(options, at, self.num_batches))
+        return EpochDone(
+            epoch, at.epoch_seconds, count / at.epoch_seconds, perplexity(loss_sum, count),
+            None if validation_loss is None else perplexity(validation_loss, 1),
+            rate, at.norm_sum / max(at.batch, 1), memorised, best, at.seconds,
+        )  # fmt: skip
+
+    def _loss_of(self, weights: npt.NDArray[np.floating[Any]]) -> float:
+        """Nats per character over a batch: the last update of a run is followed by none that would show what it did."""
+        if not np.isfinite(weights).all():
+            return math.nan
+        data, labels = (np.asarray(array, np.int32) for array in next(iter(self._iterator())))
+        with lent(self.backend, weights):
+            losses, _ = self.backend.losses(data, labels, zero_state(self.config, len(data), weights.dtype))
+        return float(losses.mean(dtype=np.float64))
+
+    def _is_hopeless(self, loss: float) -> bool:
+        return hopeless(loss, len(self.corpus.vocabulary))
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose parameters the checkpoint holds, or that they are in; 0 after divergence: there is none."""
+        return self.position.best_epoch if self._validated() or self.ended == "diverged" else self.position.epoch
 
     def checkpoint(self) -> Checkpoint:
-        """The best parameters so far: by validation, or the latest where nothing is held out."""
-        kept = self.best if self.options.validation_fraction and self.position.best_epoch else self._kept()
+        """The best parameters so far: by validation, or the latest where nothing is held out.
+
+        After divergence, those of the best epoch before it; raises TrainingError where there is none.
+        """
+        if self.ended == "diverged" and not self.kept_epoch:
+            raise TrainingError("the run diverged, and no state before it is worth keeping")
+        kept = self.best if self._validated() or self.ended == "diverged" else self._kept()
         return Checkpoint(
             self.config, self.corpus.rules, self.corpus.vocabulary, self.backend.named(kept), training_record(self)
         )
@@ -236,53 +269,43 @@ class Trainer:
         if self.average is not None:
             arrays["average"] = self.average
         facts = {
-            "options": asdict(self.options), "corpus": self.corpus.sha256, "backend": self.backend.name,
-            "position": asdict(self.position),
+            "options": asdict(self.options), "corpus": self.corpus.sha256, "rules": asdict(self.corpus.rules),
+            "backend": self.backend.name, "position": self.position.to_facts(),
         }  # fmt: skip
         return arrays, facts
 
-    def restore(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any]) -> None:
-        """Goes back to a snapshot. Raises CheckpointError where it is of another text, backend or shape."""
-        for key, ours in (("corpus", self.corpus.sha256), ("backend", self.backend.name)):
-            if facts[key] != ours:
-                raise CheckpointError(f"the run to resume has {key} {facts[key]!r}, this one has {ours!r}")
+    def restore(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any], override: bool = False) -> None:
+        """Goes back to a snapshot. Raises CheckpointError where it is of another text, backend, shape or other options.
+
+        `override` lets those options differ that may: see `resuming`.
+        """
+        if facts["corpus"] != self.corpus.sha256:
+            raise CheckpointError(
+                "the run to resume read another text; give the --corpus, --encoding, --max-chars, --keep-newlines and "
+                "--keep-case that it began with"
+            )
+        changed = resuming.changes(facts["options"], asdict(self.options), override)
+        if facts["backend"] != self.backend.name:
+            raise CheckpointError(
+                f"the run to resume was computed by {facts['backend']!r}, this one is by {self.backend.name!r}; "
+                "give its --device, --backend and --precision"
+            )
         mine, _ = self.snapshot()
         if {k: (a.shape, a.dtype) for k, a in mine.items()} != {k: (a.shape, a.dtype) for k, a in arrays.items()}:
-            raise CheckpointError("the run to resume has other settings than this one")
+            raise CheckpointError("the run to resume has parameters of other shapes than this one")
+        position = Position.from_facts(facts["position"])
         for name, array in mine.items():
             if not name.startswith("state."):
                 array[...] = arrays[name]
         self.state = tuple(arrays[f"state.{i}"].copy() for i in range(len(self.state)))
-        self.position = Position(**facts["position"])
+        position.changed = sorted({*position.changed, *changed})
+        self.position = position
+
+    def _validated(self) -> bool:
+        return bool(self.options.validation_fraction and self.position.best_epoch)
 
     def _kept(self) -> npt.NDArray[np.floating[Any]]:
         return self.backend.weights if self.average is None else self.average
 
-    def _progress(self) -> float:
-        """The share of the run that is over, by epochs or by time, whichever ends it first."""
-        options, at = self.options, self.position
-        progress = (at.epoch + at.batch / self.num_batches) / options.epochs
-        if options.time_budget_s is not None:
-            progress = max(progress, at.seconds / options.time_budget_s)
-        return min(progress, 1.0)
-
-    def _time_is_up(self) -> bool:
-        budget = self.options.time_budget_s
-        return budget is not None and self.position.seconds + self._eval_seconds >= budget
-
     def _rng(self, *place: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, *place])
-
-
-class _Weights:
-    """Lends a backend other weights for the length of a `with` block."""
-
-    def __init__(self, backend: Backend, weights: npt.NDArray[np.floating[Any]]) -> None:
-        self._backend, self._lent = backend, weights
-
-    def __enter__(self) -> None:
-        self._own = self._backend.weights.copy()
-        self._backend.weights[:] = self._lent
-
-    def __exit__(self, *_: object) -> None:
-        self._backend.weights[:] = self._own

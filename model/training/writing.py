@@ -7,10 +7,23 @@ import numpy as np
 from model.config import ModelConfig
 from model.encoding import EncodedCorpus
 from model.training.backend import Backend, zero_state
+from model.training.events import Sampled
+from model.training.options import TrainingOptions
 from model.vocabulary import Vocabulary
 
 WINDOW = 20  # characters; so long a stretch seldom recurs by chance
 MAX_SEARCHED = 64_000_000  # characters; past this, looking for windows would take longer than training
+
+
+def samples(
+    backend: Backend, config: ModelConfig, corpus: EncodedCorpus, options: TrainingOptions, epoch: int
+) -> list[Sampled]:
+    """What each prefix becomes with the backend's weights."""
+    found = []
+    for prefix in options.prefixes or default_prefixes(corpus):
+        text = write(backend, config, corpus.vocabulary, corpus.rules.apply(prefix), options.pred_len)
+        found.append(Sampled(epoch, prefix, text, memorised(text, corpus)))
+    return found
 
 
 def write(backend: Backend, config: ModelConfig, vocabulary: Vocabulary, prefix: str, num_chars: int) -> str:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.plain_record import MAX_DEPTH, read_record
+from model.plain_record import MAX_DEPTH, read_record, worded
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -47,3 +48,10 @@ def test_only_so_many_levels_are_read(opening: str) -> None:
 def test_what_no_training_wrote_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not an object|surrogate|Expecting|digits"):
         read_record(text)
+
+
+def test_figures_that_are_not_finite_are_written_as_words() -> None:
+    record = {"a": math.inf, "b": [-math.inf, (math.nan, 1.5)], "c": {"d": "inf", "e": None, "f": True, "g": 3}}
+    text = json.dumps(worded(record), allow_nan=False)
+    assert text == '{"a": "inf", "b": ["-inf", ["nan", 1.5]], "c": {"d": "inf", "e": null, "f": true, "g": 3}}'
+    assert read_record(text)["b"] == ["-inf", ["nan", 1.5]]

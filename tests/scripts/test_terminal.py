@@ -16,7 +16,7 @@ from rich.console import Console
 
 from model import checkpoint as checkpoints
 from model.training.events import Sampled
-from scripts import train
+from scripts import progress
 from scripts.terminal import escaped
 from tests.conftest import random_checkpoint
 
@@ -71,7 +71,7 @@ def test_a_model_that_learned_escape_sequences_does_not_command_the_terminal(tmp
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_sample_of_training_does_not_command_the_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.StringIO()
-    monkeypatch.setattr(train, "console", Console(file=output, force_terminal=terminal, color_system=None))
-    train._print(Sampled(1, "a", "a" + TITLE + "\x9b2J", None), None, Path())  # type: ignore[arg-type]
+    monkeypatch.setattr(progress, "console", Console(file=output, force_terminal=terminal, color_system=None))
+    progress._print(Sampled(1, "a", "a" + TITLE + "\x9b2J", None), None, Path())  # type: ignore[arg-type]
     shown = "a\\u001b]0;x\\u0007\\u009b2J" if terminal else "a\x1b]0;x\x9b2J"  # rich leaves out a bell by itself
     assert output.getvalue() == f" - {shown}\n"

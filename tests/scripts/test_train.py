@@ -11,9 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
-from model.training.run import RESUME_NAME
+from model import versions
+from model.training.run import RESUME_NAME, read_snapshot
+from scripts.train import train
 
 ROOT = Path(__file__).parents[2]
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
@@ -105,3 +109,144 @@ def test_errors_are_one_sentence(text: Path, tmp_path: Path) -> None:
         assert process.returncode == 1
         assert words in output
         assert "Traceback" not in output
+
+
+app = typer.Typer()
+app.command()(train)
+
+
+def call(text: Path, out: Path, *flags: str) -> tuple[int, str]:
+    """The command in this process: its exit code and what it printed."""
+    result = CliRunner().invoke(app, ["--corpus", str(text), "--out", str(out), *flags])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_folder_that_holds_a_model_is_refused_and_overwriting_keeps_it_as_a_version(
+    text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    assert call(text, out, *SMALL, "--epochs=1")[0] == 0
+    before, first = files(out), checkpoints.load(out).digest
+    code, output = call(text, out, *SMALL, "--epochs=1")
+    assert (code, len(output.splitlines())) == (1, 1)
+    assert "--resume" in output
+    assert "--overwrite" in output
+    assert files(out) == before
+    assert call(text, out, *SMALL, "--epochs=1", "--seed=1", "--overwrite")[0] == 0
+    assert [version.digest for version in versions.versions(out)] == [first]
+    (out / "model.safetensors").unlink()
+    assert call(text, out, *SMALL)[0] == 1  # there is still a run
+
+
+def test_a_run_goes_on_with_the_settings_it_had_and_others_are_refused_by_name(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    assert call(text, out, *SMALL, "--epochs=1", "--keep-newlines", "--keep-case")[0] == 0
+    before = files(out)
+    for flags, words in {
+        ("--seed=1", "--learning-rate=0.5"): "learning_rate was 0.004, now 0.5, seed was 0, now 1 (--override",
+        ("--validation-fraction=0.2", "--override"): "validation_fraction was 0.1, now 0.2 (no run can",
+        ("--no-keep-newlines",): "another text",
+        ("--overwrite",): "resume: goes on with the run that --overwrite would remove",
+        ("--preset=chapter", "--keep-newlines"): "num_steps was 8, now 35",
+    }.items():
+        code, output = call(text, out, "--resume", *flags)
+        assert code == 1
+        assert words in output
+    assert "override: is for --resume" in call(text, out, "--override")[1]
+    assert files(out) == before
+    assert call(text, out, "--resume", "--epochs=2")[0] == 0
+    record = checkpoints.load(out).training
+    assert (record["epochs"], record["options"]["hidden_dim"], record["changed_on_resume"]) == (2, 16, ["epochs"])
+    assert checkpoints.load(out).rules.newlines == "keep"
+    assert call(text, out, "--resume", "--epochs=3", "--seed=1", "--override")[0] == 0
+    assert checkpoints.load(out).training["changed_on_resume"] == ["epochs", "seed"]
+
+
+def test_if_missing_goes_on_with_a_run_that_was_cut_before_it_left_a_model(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    call(text, out, *SMALL, "--epochs=2")
+    (out / "model.safetensors").unlink()
+    steps = read_snapshot(out).facts["position"]["step"]
+    code, output = call(text, out, *SMALL, "--epochs=3", "--if-missing")
+    assert code == 0
+    assert checkpoints.load(out).training["steps"] == steps * 3 // 2
+    (out / "model.safetensors").write_bytes(b"damaged")
+    (out / RESUME_NAME).unlink()
+    code, output = call(text, out, *SMALL, "--epochs=1", "--if-missing")
+    assert code == 0
+    assert "training it anew" in output
+    assert checkpoints.load(out).training["epochs"] == 1
+
+
+def test_steps_alone_end_a_run_and_twice_the_same_way(text: Path, tmp_path: Path) -> None:
+    """The preset's own epochs and time budget do not end it."""
+    small = [
+        "--preset=quick",
+        "--hidden-dim=8",
+        "--num-steps=4",
+        "--batch-size=2",
+        "--pred-len=2",
+        "--pred-period=1000",
+    ]
+    outs = [tmp_path / "a", tmp_path / "b"]
+    for out in outs:
+        assert call(text, out, *small, "--steps=700", "--batch-size=32")[0] == 0
+    records = [checkpoints.load(out).training for out in outs]
+    assert [(r["steps"], r["ended"], r["repeatable"]) for r in records] == [(700, "steps", True)] * 2
+    assert records[0]["epochs"] > 16
+    assert records[0]["options"]["time_budget_s"] is None
+    assert tensors(outs[0]) == tensors(outs[1])
+
+
+def test_a_name_that_would_never_be_served_is_refused_before_anything_is_written(text: Path, tmp_path: Path) -> None:
+    for name in ("Mine", "my model"):
+        code, output = call(text, tmp_path / name, *SMALL)
+        assert code == 1
+        assert f"out: '{name}' cannot be a model's name" in output
+        assert not (tmp_path / name).exists()
+
+
+def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    code, output = call(text, out, *SMALL, "--learning-rate=1000", "--clipping-theta=1e9", "--validation-fraction=0")
+    assert code == 3
+    assert "epoch 1: training has diverged" in output
+    assert "--learning-rate" in output
+    assert "nothing is saved" in output
+    assert not (out / "model.safetensors").exists()
+    climbing = ["--learning-rate=50", "--warmup=1", "--epochs=200", "--clipping-theta=1e9", "--overwrite"]
+    code, output = call(text, out, *SMALL, *climbing)
+    record = checkpoints.load(out).training
+    assert code == 4
+    assert f"saved {out / 'model.safetensors'} as it was after epoch {record['best_epoch']}" in output
+    assert (record["ended"], record["diverged_in_epoch"]) == ("diverged", record["epochs"] + 1)
+    for line in (out / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_what_people_call_their_texts_and_prefixes_is_printed_as_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "my [b]text \\[x] :smile:.txt"
+    text.write_text("the [/red] fox \\[b] :cat: jumps. " * 80)
+    code, output = call(
+        text, tmp_path / "model", *SMALL, "--epochs=1", "--prefix=the [/red] fox \\[b] :cat:", "--pred-len=1"
+    )
+    assert code == 0
+    assert f"{text.name}: " in output
+    assert " - the [/red] fox \\[b] :cat:" in output
+    code, output = call(tmp_path / "no [b]file", tmp_path / "other", *SMALL)
+    assert code == 1
+    assert "no [b]file" in output
+
+
+def test_the_default_model_opens_with_no_warning_about_itself(tmp_path: Path) -> None:
+    """What its samples quote is measured when they are written, and said then."""
+    result = CliRunner().invoke(
+        app, ["--preset=quick", "--out", str(tmp_path / "lyrics"), "--steps=1", "--prefix=分开"]
+    )
+    assert result.exit_code == 0
+    assert "by heart" not in result.output

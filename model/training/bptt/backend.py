@@ -56,7 +56,7 @@ class NumpyBackend:
 
     def gradients(self, data: Batch, labels: Batch, state: State, masks: Masks = NO_MASKS) -> tuple[float, State]:
         room = self._forward(data, state, masks, self._fast)
-        self._loss(room, labels)
+        self._gradients["b_y"][:] = self._loss(room, labels)
         self._backward(room, data, masks)
         return float(room.losses.sum(dtype=np.float64)), room.end()
 
@@ -89,8 +89,8 @@ class NumpyBackend:
         products.dot(_flat(room.shown[-1]), w["W_hy"], _flat(room.Y))
         return room
 
-    def _loss(self, room: Room, labels: Batch) -> None:
-        """Losses, and the logits become their gradient; that of b_y is filled in."""
+    def _loss(self, room: Room, labels: Batch) -> Array:
+        """Losses, and the logits become their gradient; returns that of b_y."""
         wanted, b = np.ascontiguousarray(labels.T), self._weights["b_y"]
         T = len(wanted)
         parts = np.zeros((self._team.threads, len(b)), room.Y.dtype)
@@ -100,7 +100,7 @@ class NumpyBackend:
             softmax.loss_and_gradient(room.Y, b, wanted, room.losses, part, lo, hi)
 
         self._team.share(T, share, grain=1)
-        parts.sum(axis=0, out=self._gradients["b_y"])
+        return np.asarray(parts.sum(axis=0))
 
     def _backward(self, room: Room, data: Batch, masks: Masks) -> None:
         w, d, products, layers = self._weights, self._gradients, self._fast, room.layers

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -78,27 +79,57 @@ def test_the_state_is_zero_at_each_batch_or_at_each_epoch(sampling: str, carry_s
     assert backend.zero == once * 2
 
 
+NOISE = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 450))  # there is nothing to learn for validation
+
+
+def facts_of(trainer: Trainer) -> tuple[Any, ...]:
+    """All that a run comes to but how long it took."""
+    at = trainer.position
+    history = [(epoch, train, held_out) for epoch, _, train, held_out in at.history]
+    return (
+        trainer.ended, at.epoch, at.batch, at.step, at.rises, at.best_loss, at.best_epoch, at.memorised, history,
+        trainer.best.tobytes(), {name: a.tobytes() for name, a in trainer.checkpoint().parameters.items()},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("sampling", "precision"), [("random", "float32"), ("consecutive", "float32"), ("consecutive", "auto")]
+    ("sampling", "precision", "steps", "validation"),
+    [
+        ("random", "float32", None, 0.2),
+        ("consecutive", "float32", 27, 0.2),  # it ends within an epoch
+        ("consecutive", "auto", None, 0.2),
+        ("consecutive", "float32", 27, 0.0),
+    ],
 )
-def test_a_run_taken_up_from_any_snapshot_ends_with_the_same_bytes(sampling: str, precision: str) -> None:
-    changes: dict[str, Any] = {
-        "cell": "lstm", "sampling": sampling, "dropout_output": 0.3, "dropout_recurrent": 0.2, "averaging": 0.9,
-        "validation_fraction": 0.2, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.01, "precision": precision,
-    }  # fmt: skip
-    whole, happened = trained(**changes)
-    for stop in range(1, len(happened) - 1, 7):
-        broken = Trainer(corpus(), whole.options)
+def test_a_run_taken_up_at_any_event_ends_with_the_same_bytes(
+    sampling: str, precision: str, steps: int | None, validation: float
+) -> None:
+    text = corpus(NOISE)
+    options = TrainingOptions(
+        **{
+            **SMALL, "cell": "lstm", "sampling": sampling, "dropout_output": 0.3, "dropout_recurrent": 0.2,
+            "averaging": 0.9, "validation_fraction": validation, "schedule": "cosine", "warmup": 0.1,
+            "weight_decay": 0.01, "precision": precision, "steps": steps, "epochs": 4, "pred_period": 1, "pred_len": 5,
+            "learning_rate": 0.03,
+        }
+    )  # fmt: skip
+    whole = Trainer(text, options)
+    happened = list(whole.events())
+    expected = facts_of(whole)
+    assert {type(event).__name__ for event in happened} >= {"Started", "BatchDone", "Sampled", "EpochDone", "Finished"}
+    assert whole.position.batch == 0
+    if validation and steps is None:
+        assert whole.position.rises > 0
+    for stop in range(len(happened)):
+        broken = Trainer(text, options)
         stream = broken.events()
         for _ in range(stop + 1):
             next(stream)
         arrays, facts = broken.snapshot()
-        resumed = Trainer(corpus(), whole.options)
-        resumed.restore({name: array.copy() for name, array in arrays.items()}, facts)
+        resumed = Trainer(text, options)
+        resumed.restore({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(facts)))
         list(resumed.events())
-        ours, theirs = resumed.checkpoint().parameters, whole.checkpoint().parameters
-        assert all(ours[name].tobytes() == theirs[name].tobytes() for name in theirs), stop
-        assert resumed.position.best_loss == whole.position.best_loss
+        assert facts_of(resumed) == expected, (stop, happened[stop])
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
@@ -107,22 +138,155 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_steps_end_a_run_after_so_many_updates_and_the_schedule_runs_over_them() -> None:
+    trainer, happened = trained(steps=70, epochs=1_000_000, schedule="linear", final_rate=0.0)
+    assert (happened[-1].reason, trainer.position.step) == ("steps", 70)  # type: ignore[union-attr]
+    # The rate of an epoch's line is the one after its last update: 0.01 (1 - step / 70).
+    ends = [min(trainer.num_batches * e.epoch, 70) for e in epochs_of(happened)]
+    np.testing.assert_allclose([e.learning_rate for e in epochs_of(happened)], [0.01 * (1 - n / 70) for n in ends])
+    again, _ = trained(steps=70, epochs=1_000_000, schedule="linear", final_rate=0.0)
+    assert facts_of(again) == facts_of(trainer)
+    assert trainer.checkpoint().training["repeatable"] is True
+    assert trainer.checkpoint().training["ended"] == "steps"
+
+
+class _Clock:
+    """Each look at it is `tick` seconds later."""
+
+    def __init__(self, tick: float) -> None:
+        self.now, self.tick = 0.0, tick
+
+    def perf_counter(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("options", "repeatable"),
+    [
+        ({"time_budget_s": 1000.0, "epochs": 2}, True),  # the budget has no say
+        ({"time_budget_s": 1000.0, "epochs": 2, "schedule": "linear"}, True),
+        ({"time_budget_s": 0.5, "epochs": 9}, False),  # it ends the run
+        ({"time_budget_s": 2.27, "epochs": 2, "schedule": "linear"}, False),  # it is ahead, and bends the rate
+        ({"time_budget_s": 2.27, "epochs": 2}, True),  # it is ahead as well, and nothing follows from it
+        ({"epochs": 2}, True),
+    ],
+)
+def test_a_record_says_whether_a_clock_had_a_say(
+    options: dict[str, Any], repeatable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look at the clock takes 0.02 s, so that an epoch of 56 batches takes 1.14 s."""
+    from model.training import trainer as module
+
+    monkeypatch.setattr(module, "time", _Clock(0.02))
+    trainer, _ = trained(**options)
+    assert trainer.num_batches == 56
+    assert trainer.checkpoint().training["repeatable"] is repeatable
+
+
 def test_a_snapshot_of_another_text_or_size_is_refused() -> None:
     trainer, _ = trained(epochs=1)
     arrays, facts = trainer.snapshot()
     other = Trainer(corpus(), TrainingOptions(**{**SMALL, "hidden_dim": 8}))
-    with pytest.raises(CheckpointError, match="other settings"):
+    with pytest.raises(CheckpointError, match="hidden_dim was 16, now 8"):
         other.restore(arrays, facts)
-    with pytest.raises(CheckpointError, match="corpus"):
+    with pytest.raises(CheckpointError, match="another text"):
         other.restore(arrays, {**facts, "corpus": "1" * 64})
+    with pytest.raises(CheckpointError, match="by 'mxnet', this one is by 'numpy'"):
+        Trainer(corpus(), trainer.options).restore(arrays, {**facts, "backend": "mxnet"})
+    with pytest.raises(CheckpointError, match="of other shapes"):
+        Trainer(corpus(), trainer.options).restore({**arrays, "best": arrays["best"][1:]}, facts)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_epoch_and_a_suggestion() -> None:
+def test_a_run_that_went_on_with_other_options_says_so_in_its_record() -> None:
+    trainer, _ = trained(epochs=1)
+    arrays, facts = trainer.snapshot()
+    other = Trainer(corpus(), TrainingOptions(**{**SMALL, "epochs": 2, "learning_rate": 0.001, "pred_len": 3}))
+    with pytest.raises(CheckpointError, match=r"learning_rate was 0\.01, now 0\.001; --override"):
+        other.restore(arrays, facts)
+    other.restore(arrays, facts, override=True)
+    list(other.events())
+    record = other.checkpoint().training
+    assert (record["changed_on_resume"], record["repeatable"], record["epochs"]) == (
+        ["epochs", "learning_rate"],
+        False,
+        2,
+    )
+
+
+@pytest.mark.parametrize("backend", ["numpy", "mxnet"])
+def test_a_run_that_diverges_at_once_says_what_to_lower_and_keeps_nothing(backend: str) -> None:
+    trainer, happened = trained(
+        learning_rate=1000.0, optimizer="sgd", loss_reduction="sum", clipping_theta=1e9, backend=backend
+    )
+    broken, words, finished = happened[-3:]
+    assert isinstance(broken, events.EpochDone)
+    assert isinstance(words, events.Advice)
+    assert isinstance(finished, events.Finished)
+    assert (broken.epoch, broken.best, finished.reason, finished.epoch, finished.best_epoch) == (
+        1,
+        False,
+        "diverged",
+        0,
+        0,
+    )
+    assert not broken.train_perplexity <= 29**10
+    assert "epoch 1: training has diverged" in words.text
+    assert "--learning-rate 0.2 (it is 1000) or --clipping-theta 1 (it is 1e+09)" in words.text
+    with pytest.raises(TrainingError, match="diverged"):
+        trainer.checkpoint()
+
+
+@pytest.mark.parametrize("validation_fraction", [0.0, 0.2])
+def test_a_run_that_diverges_later_keeps_the_parameters_of_its_best_epoch(validation_fraction: float) -> None:
+    good, _ = trained(epochs=2, validation_fraction=validation_fraction)
+    wanted = good.checkpoint().parameters
+    trainer = Trainer(corpus(), TrainingOptions(**{**SMALL, "epochs": 9, "validation_fraction": validation_fraction}))
+    happened = []
+    for event in trainer.events():
+        happened.append(event)
+        if isinstance(event, events.EpochDone) and event.epoch == 2:
+            trainer.backend.weights[:] *= 1e4
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, finished.epoch, finished.best_epoch) == ("diverged", 2, 2)
+    checkpoint = trainer.checkpoint()
+    assert all(checkpoint.parameters[name].tobytes() == wanted[name].tobytes() for name in wanted)
+    record = checkpoint.training
+    assert (record["ended"], record["diverged_in_epoch"], record["best_epoch"]) == ("diverged", 3, 2)
+
+
+def test_what_the_last_update_did_is_looked_at_as_well() -> None:
+    """Nothing is held out and no batch follows: the model that would be kept is read once."""
+    trainer = Trainer(corpus(), TrainingOptions(**{**SMALL, "epochs": 1}))
+    happened = []
+    for event in trainer.events():
+        happened.append(event)
+        if isinstance(event, events.EpochDone):
+            trainer.backend.weights[:] = np.inf
+    assert happened[-1].reason == "diverged"  # type: ignore[union-attr]
+    assert happened[-1].best_epoch == 1  # type: ignore[union-attr]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     trainer = Trainer(corpus(), TrainingOptions(**SMALL))
-    trainer.backend.weights[0] = np.nan
     trainer.backend.weights[:] = np.nan
-    with pytest.raises(TrainingError, match=r"epoch 1: .*--learning-rate 0.0025"):
-        list(trainer.events())
+    happened = list(trainer.events())
+    assert isinstance(happened[-2], events.Advice)
+    assert "the loss is no longer finite; try --learning-rate 0.0025" in happened[-2].text
+    assert trainer.position.step == 0
+
+
+def test_only_a_model_that_quotes_is_said_to_know_its_text_by_heart() -> None:
+    """The sizes are the same; what differs is how long it learned."""
+
+    def words(epochs: int) -> list[str]:
+        changes = {"epochs": epochs, "pred_period": epochs, "pred_len": 60, "hidden_dim": 64, "learning_rate": 0.02}
+        _, happened = trained(**changes, sampling="consecutive", cell="gru")
+        return [e.text for e in happened if isinstance(e, events.Advice)]
+
+    assert words(1) == []
+    assert ["by heart" in text for text in words(12)] == [True]
 
 
 def test_the_best_parameters_by_validation_are_kept_and_patience_ends_training() -> None:
@@ -136,14 +300,6 @@ def test_the_best_parameters_by_validation_are_kept_and_patience_ends_training()
     best = min(epochs_of(happened), key=lambda e: e.validation_perplexity or math.inf)
     assert best.epoch == finished.best_epoch
     assert any(isinstance(e, events.Advice) and "by heart" in e.text for e in happened)
-
-
-@pytest.mark.parametrize(("name", "advised"), [("lyrics", False), ("my.txt", True)])
-def test_only_a_text_of_ones_own_brings_advice_before_training(name: str, advised: bool) -> None:
-    text = encode(Corpus(name, TEXT, "0" * 64), TextRules())
-    begun = Trainer(text, TrainingOptions(**{**SMALL, "hidden_dim": 256})).events()
-    first_two = [next(begun), next(begun)]
-    assert any(isinstance(event, events.Advice) for event in first_two) == advised
 
 
 def test_request_stop_ends_after_the_batch_under_way() -> None:

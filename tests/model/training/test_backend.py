@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.config import ModelConfig
+from model.errors import OptionError
+from model.training.backend import Backend, create, lent, zero_state
+
+BACKENDS = ("numpy", "mxnet")
+
+
+def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, np.ndarray]:
+    """A backend with random weights, and a batch of 3 rows of 5 characters with what follows them."""
+    rng = np.random.default_rng(0)
+    config = ModelConfig(cell, 2, 8, 11)
+    backend = create(name, "cpu", config)
+    backend.weights[:] = rng.normal(0, 0.3, len(backend.weights))
+    return backend, config, rng.integers(0, 11, (3, 6)).astype(np.int32)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_measuring_leaves_the_gradient_alone(name: str, cell: str) -> None:
+    """A validation between a gradient and its use must not change what is learned."""
+    backend, config, ids = filled(name, cell)
+    state = zero_state(config, 3)
+    backend.gradients(ids[:, :-1], ids[:, 1:], state)
+    gradient = backend.gradient.copy()
+    assert gradient.any()
+    backend.losses(ids[::-1, :-1], ids[:, 1:], state)
+    backend.step(ids[:, 0], state)
+    np.testing.assert_array_equal(backend.gradient, gradient)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_gradient_of_the_last_bias_is_that_of_the_losses(name: str) -> None:
+    """By central differences of the sum of the losses."""
+    backend, config, ids = filled(name, "gru")
+    state = zero_state(config, 3)
+    backend.gradients(ids[:, :-1], ids[:, 1:], state)
+    ours = backend.named(backend.gradient)["b_y"]
+    values = backend.named(backend.weights)
+    for place in range(config.vocab_size):
+        sums = []
+        for step in (1e-2, -1e-2):
+            moved = values["b_y"].copy()
+            moved[place] += step
+            backend.load({**values, "b_y": moved})
+            losses, _ = backend.losses(ids[:, :-1], ids[:, 1:], state)
+            sums.append(float(losses.sum(dtype=np.float64)))
+        assert ours[place] == pytest.approx((sums[0] - sums[1]) / 2e-2, abs=2e-3)
+
+
+def test_weights_are_lent_and_given_back_whatever_happens() -> None:
+    backend, _, _ = filled("numpy", "rnn")
+    own, other = backend.weights.copy(), np.full_like(backend.weights, 7)
+    place = backend.weights
+
+    def borrow() -> None:
+        with lent(backend, other):
+            np.testing.assert_array_equal(backend.weights, other)
+            raise RuntimeError("within")
+
+    with pytest.raises(RuntimeError, match="within"):
+        borrow()
+    assert backend.weights is place
+    np.testing.assert_array_equal(backend.weights, own)
+
+
+def test_a_backend_that_cannot_do_what_is_asked_is_refused() -> None:
+    config = ModelConfig("rnn", 1, 4, 5)
+    with pytest.raises(OptionError, match="backend: 'numpy' computes on the CPU only"):
+        create("numpy", "gpu", config)
+    with pytest.raises(OptionError, match="precision: 'bfloat16' is of the numpy backend"):
+        create("mxnet", "cpu", config, "bfloat16")
+    assert create("auto", "cpu", config).name == "numpy"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+
+from model.errors import OptionError
+from model.training.options import BOUNDS, CHOICES, TrainingOptions
+
+OPTIONAL = ("steps", "time_budget_s", "patience")
+WHOLE = [name for name, (low, _) in BOUNDS.items() if isinstance(low, int)]
+NUMBERS = [(name, bound) for name, bounds in BOUNDS.items() for bound in bounds]
+
+
+def test_every_option_has_bounds_or_choices_but_a_switch_and_a_list() -> None:
+    names = {field.name for field in fields(TrainingOptions)}
+    assert names - BOUNDS.keys() - CHOICES.keys() == {"carry_state", "prefixes"}
+    assert not BOUNDS.keys() & CHOICES.keys()
+
+
+@pytest.mark.parametrize(("name", "bound"), [n for n in NUMBERS if n != ("learning_rate", 0.0)])
+def test_a_bound_itself_is_allowed(name: str, bound: float) -> None:
+    assert getattr(TrainingOptions(**{name: bound}), name) == bound
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_number_past_a_bound_is_refused_with_its_name_its_value_and_the_bounds(name: str) -> None:
+    low, high = BOUNDS[name]
+    whole = name in WHOLE
+    for past in (
+        low - 1 if whole else math.nextafter(low, -math.inf),
+        high + 1 if whole else math.nextafter(high, math.inf),
+    ):
+        with pytest.raises(OptionError) as error:
+            TrainingOptions(**{name: past})
+        assert str(error.value) == f"{name}: {past} is not from {low} to {high}"
+        assert error.value.field == name
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "1", [1]])
+def test_what_is_no_finite_number_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=f"{name}: .* is not a number"):
+        TrainingOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}: 2.5 is not a whole number"):
+        TrainingOptions(**{name: 2.5})
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_only_what_can_be_off_may_be_none(name: str) -> None:
+    if name in OPTIONAL:
+        assert getattr(TrainingOptions(**{name: None}), name) is None
+    else:
+        with pytest.raises(OptionError, match=f"{name}: None is not a number"):
+            TrainingOptions(**{name: None})
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_are_taken_and_others_are_answered_with_them(name: str) -> None:
+    for choice in CHOICES[name]:
+        assert getattr(TrainingOptions(**{name: choice}), name) == choice
+    with pytest.raises(OptionError) as error:
+        TrainingOptions(**{name: "odd"})
+    assert all(choice in str(error.value) for choice in CHOICES[name])
+
+
+def test_options_that_make_no_sense_together_are_refused() -> None:
+    with pytest.raises(OptionError, match="learning_rate: 0 would learn nothing"):
+        TrainingOptions(learning_rate=0.0)
+    with pytest.raises(OptionError, match="carry_state: is for random sampling"):
+        TrainingOptions(carry_state=True, sampling="consecutive")
+    assert TrainingOptions(carry_state=True).carry_state
+
+
+def test_they_come_back_from_a_record_and_unknown_ones_are_refused() -> None:
+    options = TrainingOptions(prefixes=("a", "b"), steps=9, time_budget_s=2.5)
+    assert TrainingOptions.from_record(json.loads(json.dumps(asdict(options)))) == options
+    assert TrainingOptions.from_record({}) == TrainingOptions()
+    with pytest.raises(OptionError, match="aaa: is not a training option"):
+        TrainingOptions.from_record({"zzz": 1, "aaa": 2})
