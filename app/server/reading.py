@@ -36,7 +36,8 @@ class ReadingProtocol(HttpToolsProtocol):
         self._in_body = False
         self._head_bytes = 0  # of the head that is being read; in a body, since its last byte: of what frames it
         self._body_bytes = 0
-        self._body_left = 0  # of a body whose length is known
+        self._body_left = 0  # of a body or a chunk, once its length is known
+        self._chunk_line = b""  # what came so far of the line that gives a chunk's length
         self._refusal: dict[str, Any] | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +62,8 @@ class ReadingProtocol(HttpToolsProtocol):
         if self._in_request_line and not piece.isascii():
             piece = quote_from_bytes(piece, ASCII).encode()
         self._head_bytes += len(piece)
+        if self._in_body and not self._body_left:
+            self._chunk_line += piece
         try:
             try:
                 self.parser.feed_data(piece)
@@ -72,8 +75,10 @@ class ReadingProtocol(HttpToolsProtocol):
         else:
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
-        if self._has_url and piece.endswith(b"\n"):
-            self._in_request_line = False
+        if piece.endswith(b"\n"):
+            self._chunk_line = b""
+            if self._has_url:
+                self._in_request_line = False
 
     def _read_again_without_upgrade(self) -> None:
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
@@ -104,6 +109,9 @@ class ReadingProtocol(HttpToolsProtocol):
         self._open.append(self.cycle)
         self._head_bytes = self._body_bytes = 0
         self._in_body = True
+
+    def on_chunk_header(self) -> None:
+        self._body_left = int(self._chunk_line.partition(b";")[0], 16)
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0

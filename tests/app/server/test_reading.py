@@ -167,6 +167,21 @@ def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> N
         assert [message["status"] for message in told] == [431]
 
 
+@pytest.mark.parametrize("chunks", [None, (500,)])
+def test_a_body_goes_to_the_parser_in_as_few_pieces_however_many_lines_it_has(
+    chunks: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pieces(body: bytes) -> int:
+        given: list[bytes] = []
+        whole = ReadingProtocol._read
+        monkeypatch.setattr(ReadingProtocol, "_read", lambda self, piece: (given.append(piece), whole(self, piece))[1])
+        assert read(ReadingProtocol, Sent("POST", "/x", body, chunks).bytes(), [])[0][0][4] == body
+        monkeypatch.undo()
+        return len(given)
+
+    assert pieces(b"\n" * 1000) == pieces(b"a" * 1000)
+
+
 def test_trailers_are_not_headers() -> None:
     stream = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
     for cut in range(len(stream)):
