@@ -1,7 +1,8 @@
 """Keeps the registry in line with the models directory: loads what is new or changed, retires what is gone.
 
 A file that cannot be loaded, whatever the error, replaces nothing and holds up no other: it is named with its reason
-and tried again later. Knows nothing of HTTP or of the figures that are kept.
+and tried again later. Knows nothing of HTTP or of the figures that are kept. It is longer than two pages because what
+is seen, being loaded, served, retired and tried again are states of one folder.
 """
 
 from __future__ import annotations
