@@ -29,9 +29,9 @@ from starlette.responses import StreamingResponse
 from app import request_log
 from app.errors import ProblemError
 from app.main import create_app
-from app.registry import Registry
 from app.schemas import GenerateBody
 from app.settings import Settings
+from app.watch import Watch
 
 KEY, SECRET, TEXT = (os.environ[name] for name in ("TEST_KEY", "TEST_SECRET", "TEST_TEXT"))
 ORIGIN = "https://friend.example"
@@ -151,7 +151,7 @@ def main(models_dir: Path, style: str) -> None:
         for failure in everywhere:
             with failure:
                 ask(client, REQUESTS)
-    with mock.patch.object(Registry, "start", fail_later), contextlib.suppress(SystemExit):
+    with mock.patch.object(Watch, "start", fail_later), contextlib.suppress(SystemExit):
         uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None)).run()
     print("everything failed", file=sys.stderr)
 
