@@ -202,7 +202,7 @@ def test_a_run_that_went_on_with_other_options_says_so_in_its_record() -> None:
     trainer, _ = trained(epochs=1)
     arrays, facts = trainer.snapshot()
     other = Trainer(corpus(), TrainingOptions(**{**SMALL, "epochs": 2, "learning_rate": 0.001, "pred_len": 3}))
-    with pytest.raises(CheckpointError, match=r"learning_rate was 0\.01, now 0\.001; --override"):
+    with pytest.raises(CheckpointError, match=r"learning_rate was 0\.01, now 0\.001 \(--override"):
         other.restore(arrays, facts)
     other.restore(arrays, facts, override=True)
     list(other.events())
