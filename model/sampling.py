@@ -71,7 +71,7 @@ def choose_reference(
         ranked = ranked[: int(np.searchsorted(running, top_p * whole)) + 1]
     kept = np.sort(ranked)
     running = np.cumsum(weights[kept])
-    return int(kept[min(int(np.searchsorted(running, uniform * running[-1], side="right")), len(kept) - 1)])
+    return int(kept[np.searchsorted(running, uniform * running[-1], side="right")])
 
 
 def _is_number(value: object) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,14 +102,74 @@ def test_logits_that_are_not_finite_are_noticed(bad: float) -> None:
         ({"temperature": math.nan}, "temperature: nan"),
         ({"temperature": math.inf}, "temperature: inf"),
         ({"temperature": True}, "temperature: True"),
-        ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 1114112"),
+        ({"temperature": "1"}, "temperature: '1'"),
+        ({"temperature": 0.0099}, "temperature: 0.0099"),
+        ({"temperature": 5.01}, "temperature: 5.01"),
+        ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 1114112$"),
+        ({"top_k": 1114113}, "top_k: 1114113"),
         ({"top_k": 1.5}, "top_k: 1.5"),
-        ({"top_p": 0}, "top_p: 0 is not a number above 0 and up to 1"),
-        ({"top_p": 1.5}, "top_p: 1.5"),
-        ({"seed": -1}, "seed: -1 is not a whole number from 0 to 9223372036854775807"),
-        ({"seed": 2**63}, "seed"),
+        ({"top_k": True}, "top_k: True"),
+        ({"top_p": 0}, "top_p: 0 is not a number above 0 and up to 1$"),
+        ({"top_p": 1.01}, "top_p: 1.01"),
+        ({"top_p": True}, "top_p: True"),
+        ({"seed": -1}, "seed: -1 is not a whole number from 0 to 9223372036854775807$"),
+        ({"seed": 2**63}, "seed: 9223372036854775808"),
+        ({"seed": False}, "seed: False"),
     ],
 )
-def test_an_option_outside_its_bounds_is_named_with_what_is_allowed(options: dict[str, float], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
+def test_an_option_outside_its_bounds_is_named_with_what_is_allowed(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=f"^{message}") as refused:
         Sampling(**options)
+    assert {refused.value.field} == options.keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0},
+        {"temperature": 0.01, "top_k": 1, "top_p": 1e-9, "seed": 0},
+        {"temperature": 5, "top_k": 1114112, "top_p": 1, "seed": 2**63 - 1},
+    ],
+)
+def test_the_bounds_themselves_are_allowed(options: dict[str, Any]) -> None:
+    assert Sampling(**options).greedy == (options["temperature"] == 0)
+
+
+def test_nothing_asked_for_is_greedy() -> None:
+    assert Sampling().greedy
+
+
+def book(logits: list[float], temperature: float, top_k: int, top_p: float) -> dict[int, float]:
+    """The probability of each character that may be chosen, by the definition."""
+    ranked = sorted(range(len(logits)), key=lambda v: (-logits[v], v))[:top_k]
+    weights = {v: math.exp((logits[v] - logits[ranked[0]]) / temperature) for v in ranked}
+    enough, kept = top_p * math.fsum(weights.values()), list[int]()
+    while not kept or (math.fsum(weights[v] for v in kept) < enough and len(kept) < len(ranked)):
+        kept.append(ranked[len(kept)])
+    return {v: weights[v] / math.fsum(weights[v] for v in kept) for v in sorted(kept)}
+
+
+@given(
+    st.lists(st.integers(-8, 8), min_size=1, max_size=9),
+    st.sampled_from([0.3, 1.0, 2.7]),
+    st.sampled_from([1, 2, 3, 5, ALL]),
+    st.sampled_from([1e-9, 0.313, 0.617, 0.913, 1.0]),
+)
+def test_the_reference_gives_each_character_its_share_of_the_random_numbers_in_the_order_of_indices(
+    logits: list[int], temperature: float, top_k: int, top_p: float
+) -> None:
+    row = np.array(logits, np.float32)
+    end = 0.0
+    for character, share in book([float(x) for x in logits], temperature, top_k, top_p).items():
+        start, end = end, end + share
+        for inside in (start + 0.01 * share, end - 0.01 * share):
+            assert choose_reference(row, temperature, top_k, top_p, inside) == character
+    assert end == pytest.approx(1)
+    assert choose_reference(row, 0, top_k, top_p, 0.99) == logits.index(max(logits))
+
+
+@pytest.mark.parametrize("top_k", [4, ALL])
+def test_the_reference_stops_where_a_sum_is_reached_and_chooses_where_it_is_exceeded(top_k: int) -> None:
+    row = np.zeros(4, np.float32)  # each has exactly a quarter
+    assert [choose_reference(row, 1, top_k, 1, u) for u in (0, 0.25, 0.5, 0.75, 1 - 2**-53)] == [0, 1, 2, 3, 3]
+    assert [choose_reference(row, 1, top_k, p, 1 - 2**-53) for p in (0.25, 0.26, 0.5, 0.75, 1)] == [0, 1, 1, 2, 3]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,10 +38,44 @@ def test_the_order_is_that_of_code_points_whatever_the_order_of_the_text() -> No
     assert Vocabulary.from_text("cab").characters == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("characters", [["b", "a"], ["a", "a"], ["ab"], [""]])
-def test_characters_out_of_order_or_not_single_are_refused(characters: list[str]) -> None:
-    with pytest.raises(ValueError, match="vocabulary"):
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        (["b", "a"], "is in the order of code points"),
+        (["a", "a"], "names each character once"),
+        (["ab"], "holds single characters"),
+        ([""], "holds single characters"),
+        (["a", 7], "holds single characters"),
+        ([b"a"], "holds single characters"),
+        (["\ud800"], "half of a surrogate pair"),
+        (["a", "\udfff"], "half of a surrogate pair"),
+    ],
+)
+def test_characters_out_of_order_or_not_single_are_refused(characters: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^a vocabulary .*{message}"):
         Vocabulary(characters)
+
+
+def test_characters_next_to_the_surrogates_are_characters() -> None:
+    vocabulary = Vocabulary(["\ud7ff", "\ue000"])
+    assert vocabulary.encode("\ue000\ud7ff").tolist() == [1, 0]
+
+
+@given(st.text(), st.text())
+def test_vocabularies_are_equal_where_they_hold_the_same_characters(one: str, other: str) -> None:
+    a, b = Vocabulary.from_text(one), Vocabulary.from_text(other)
+    assert (a == b) == (set(one) == set(other))
+    assert len(a) == len(set(one))
+    assert a == Vocabulary.from_text(one[::-1] + one)
+    assert hash(a) == hash(Vocabulary.from_text(one[::-1]))
+
+
+def test_a_vocabulary_is_not_its_characters() -> None:
+    assert Vocabulary.from_text("ab") != ("a", "b")
+
+
+def test_different_vocabularies_are_told_apart_by_their_hashes() -> None:
+    assert len({hash(Vocabulary.from_text(text)) for text in ("", "a", "b", "ab", "分")}) > 1
 
 
 def test_unknown_characters_are_named_with_their_positions() -> None:
@@ -56,6 +92,15 @@ def test_a_lone_surrogate_is_an_unknown_character_like_any_other() -> None:
         Vocabulary.from_text("ab").encode("a\ud800")
 
 
-def test_an_index_outside_the_vocabulary_is_a_bug() -> None:
+@pytest.mark.parametrize("indices", [[0, 2], [-1, 0], [2], np.array([1, 3])])
+def test_an_index_outside_the_vocabulary_is_a_bug(indices: list[int]) -> None:
     with pytest.raises(AssertionError):
-        Vocabulary.from_text("ab").decode([0, 2])
+        Vocabulary.from_text("ab").decode(indices)
+
+
+def test_no_indices_are_no_text_and_no_characters_know_none() -> None:
+    assert Vocabulary.from_text("ab").decode([]) == ""
+    nothing = Vocabulary([])
+    assert nothing.decode([]) == ""
+    assert nothing.encode("").shape == (0,)
+    assert nothing.known("ab") == ""
