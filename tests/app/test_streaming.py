@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.types import Message
 
-from app.generation import Cancelled, Generation, Result
-from app.streaming import event_stream
-from tests.app.conftest import Server
+from app import streaming
+from app.answering import Question
+from app.errors import ProblemError
+from app.event_id import Place
+from app.generation import Cancelled, Choice, Chunk, GenerateRequest, Generation, Result, SchedulerError, StepFailed
+from app.streaming import event_stream, merged_with_keepalive, place_of
+from model.measure import Measured, part_of
+from model.sampling import Sampling
 
 Event = tuple[str, str, Any]  # name, id, data
 
@@ -75,6 +82,228 @@ class EventSource:
             self.events.append((lines["event"], lines.get("id", ""), json.loads(lines["data"])))
 
 
+# Without a model: what is written is made up here.
+
+DIGEST = "0123456789abcdef" * 4
+CHARACTERS = "abcd"
+
+
+def asked(n: int, logprobs: int | None = None, seed: int | None = 3, num_chars: int = 99) -> Question:
+    vocabulary = SimpleNamespace(characters=CHARACTERS)
+    served: Any = SimpleNamespace(
+        name="m", lm=SimpleNamespace(vocabulary=vocabulary, checkpoint=SimpleNamespace(digest=DIGEST))
+    )
+    sampling = Sampling(0.0 if seed is None else 1.0, seed=seed)
+    request = GenerateRequest(np.zeros(1, np.int64), num_chars, sampling, n, logprobs=logprobs, stream=True)
+    return Question(served, request, "a")
+
+
+def measured(text: str, alternatives: int, seed: int) -> Measured:
+    rng, N = np.random.default_rng(seed), len(text)
+    tops = rng.integers(0, len(CHARACTERS), (N, alternatives)).astype(np.int32)
+    return Measured(-rng.random(N), np.zeros(N, np.int32), rng.random(N), tops, -rng.random((N, alternatives)))
+
+
+def run(use: Callable[[], Coroutine[None, None, Any]]) -> Any:
+    async def bounded() -> Any:
+        result = await asyncio.wait_for(use(), 60)
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing goes on reading"
+        return result
+
+    return asyncio.run(bounded())
+
+
+def events_of(question: Question, chunks: Iterable[Chunk], result: Result | SchedulerError, place: Place) -> str:
+    found: str = run(lambda: _events_of(question, chunks, result, place))
+    return found
+
+
+async def _events_of(question: Question, chunks: Iterable[Chunk], result: Result | SchedulerError, place: Place) -> str:
+    generation: Generation[Result] = Generation(asyncio.get_running_loop())
+    found = ""
+    for chunk in chunks:
+        generation.push(chunk)
+    if isinstance(result, Result):
+        generation.finish(result)
+    else:
+        generation.fail(result)
+    async for piece in streaming.events(question, generation, place, b"secret"):
+        found += piece.decode()
+    return found
+
+
+def read(stream: str) -> list[Event]:
+    source = EventSource("")
+    *blocks, nothing = stream.split("\n\n")
+    assert nothing == ""
+    for block in blocks:
+        source._dispatch(block)
+    return source.events
+
+
+@given(data=st.data(), logprobs=st.sampled_from([None, 0, 2]), seed=st.sampled_from([None, 0, 7]))
+@settings(max_examples=60, deadline=None)
+def test_behind_any_place_comes_the_rest_of_each_text_and_ids_of_what_the_client_has(
+    data: st.DataObject, logprobs: int | None, seed: int | None
+) -> None:
+    texts = data.draw(st.lists(st.text(CHARACTERS, max_size=8), min_size=1, max_size=3), "texts")
+    seen = tuple(data.draw(st.integers(0, len(text)), "seen") for text in texts)
+    whole = [None if logprobs is None else measured(text, logprobs, i) for i, text in enumerate(texts)]
+    at = [0] * len(texts)
+    chunks, ids = [], []
+    digits = "greedy" if seed is None else str(seed)
+    while any(begun < len(text) for begun, text in zip(at, texts, strict=True)):
+        i = data.draw(st.sampled_from([i for i, text in enumerate(texts) if at[i] < len(text)]), "index")
+        end = data.draw(st.integers(at[i] + 1, len(texts[i])), "end")
+        values = whole[i]
+        chunks.append(Chunk(i, texts[i][at[i] : end], None if values is None else part_of(values, at[i], end)))
+        at[i] = end
+        if end > seen[i]:
+            ids.append(".".join(str(max(pair)) for pair in zip(at, seen, strict=True)) + f"-{digits}-{DIGEST[:16]}")
+    choices = tuple(Choice(i, text, "length", seed, whole[i], None) for i, text in enumerate(texts))
+    question = asked(len(texts), logprobs, seed)
+    place = Place(seen, seed, DIGEST[:16])
+    *found, (name, last_id, done) = read(
+        events_of(question, chunks, Result(choices, 1.0, 2.0, 1, sum(map(len, texts))), place)
+    )
+    assert (name, last_id) == ("done", "done")
+    assert [text["generated"] for text in done.get("choices", [done])] == texts
+    assert [event_id for _, event_id, _ in found] == ids
+    assert {event for event, _, _ in found} <= {"chunk"}
+    for i, text in enumerate(texts):
+        own = [event for _, _, event in found if event["index"] == i]
+        assert "".join(event["text"] for event in own) == text[seen[i] :]
+        assert all(("logprobs" in event) == (logprobs is not None) for event in own)
+        values = whole[i]
+        if values is not None:
+            told = [item for event in own for item in event["logprobs"]]
+            assert [item["character"] for item in told] == list(text[seen[i] :])
+            assert [item["logprob"] for item in told] == values.logprobs[seen[i] :].tolist()
+            assert [[CHARACTERS.index(a["character"]) for a in item["alternatives"]] for item in told] == (
+                values.alternatives[seen[i] :].tolist()
+            )
+
+
+@pytest.mark.parametrize(("error", "status"), [(StepFailed("broken"), 500), (SchedulerError("odd"), 503)])
+def test_a_stream_that_fails_says_why_in_its_last_event_which_has_no_id(error: SchedulerError, status: int) -> None:
+    place = Place((0,), 3, DIGEST[:16])
+    stream = events_of(asked(1), [Chunk(0, "ab", None)], error, place)
+    first, last = read(stream)
+    assert first == ("chunk", f"2-3-{DIGEST[:16]}", {"text": "ab", "index": 0})
+    assert (last[0], last[1], last[2]["status"], last[2]["detail"]) == ("error", "", status, str(error))
+
+
+def test_a_place_behind_the_end_of_any_of_the_texts_is_an_error() -> None:
+    result = Result(tuple(Choice(i, "ab", "stop", 3 + i, None, None) for i in range(2)), 1.0, 2.0, 1, 4)
+    chunks = [Chunk(0, "ab", None), Chunk(1, "ab", None)]
+    *_, (name, _, problem) = read(events_of(asked(2), chunks, result, Place((2, 3), 3, DIGEST[:16])))
+    assert (name, problem["status"]) == ("error", 422)
+    assert problem["errors"][0]["field"] == "Last-Event-ID"
+    assert "3 characters" in problem["detail"]
+    assert problem["detail"].endswith("has 2")
+
+
+def test_a_stream_begins_at_its_beginning_or_behind_the_id_that_is_right_for_it() -> None:
+    beginning = Place((0, 0), 3, DIGEST[:16])
+    assert place_of(asked(2), None) == beginning
+    behind = Place((4, 2), 3, DIGEST[:16])
+    assert place_of(asked(2), behind) == behind
+    with pytest.raises(ProblemError) as refused:
+        place_of(asked(2), Place((4, 2), 3, "f" * 16))
+    assert refused.value.status == 409
+    assert refused.value.detail.startswith("Last-Event-ID: ")
+    assert refused.value.errors == [{"field": "Last-Event-ID", "message": refused.value.detail}]
+
+
+def test_chunks_of_several_texts_come_as_they_are_written_until_the_last_has_ended() -> None:
+    async def use() -> None:
+        generations: list[Generation[str]] = [Generation(asyncio.get_running_loop()) for _ in range(3)]
+        merged = merged_with_keepalive(
+            generations,  # type: ignore[arg-type]
+            lambda place, chunk: [f"{place}{chunk.text}".encode()],
+        )
+        generations[1].finish("nothing was written")
+        for place, text in [(2, "a"), (0, "b"), (2, "c"), (0, "d")]:
+            generations[place].push(Chunk(0, text, None))
+            assert await anext(merged) == f"{place}{text}".encode()
+        generations[2].finish("written")
+        generations[0].push(Chunk(0, "e", None))
+        assert await anext(merged) == b"0e"
+        generations[0].finish("written")
+        assert [piece async for piece in merged] == []
+
+    run(use)
+
+
+def test_one_that_fails_ends_the_stream_of_all_and_no_one_goes_on_reading() -> None:
+    async def use() -> None:
+        generations: list[Generation[Any]] = [Generation(asyncio.get_running_loop()) for _ in range(2)]
+        merged = merged_with_keepalive(generations, lambda _, chunk: [chunk.text.encode()])
+        generations[1].fail(StepFailed("broken"))
+        with pytest.raises(StepFailed):
+            await anext(merged)
+        assert not generations[0].done
+
+    async def left() -> None:
+        generation: Generation[Any] = Generation(asyncio.get_running_loop())
+        merged = merged_with_keepalive([generation], lambda _, chunk: [chunk.text.encode()])
+        generation.push(Chunk(0, "a", None))
+        assert await anext(merged) == b"a"
+        await merged.aclose()  # type: ignore[attr-defined]
+
+    run(use)
+    run(left)
+
+
+def test_a_comment_keeps_a_stream_alive_in_which_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float | None] = []
+    wait = asyncio.wait
+
+    async def counted(tasks: Any, *, timeout: float | None = None, **more: Any) -> Any:
+        waited.append(timeout)
+        return await wait(tasks, timeout=0.001, **more)
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+
+    async def use() -> None:
+        generation: Generation[Any] = Generation(asyncio.get_running_loop())
+        merged = merged_with_keepalive([generation], lambda _, chunk: [chunk.text.encode()])
+        for _ in range(3):
+            comment = await anext(merged)
+            assert comment.startswith(b":")
+            assert comment.endswith(b"\n\n")
+        generation.push(Chunk(0, "a", None))
+        generation.finish("written")
+        assert [piece async for piece in merged if not piece.startswith(b":")] == [b"a"]
+
+    run(use)
+    assert set(waited) == {15.0}, "less than the minute after which proxies give up"
+
+
+def test_a_client_that_left_before_the_first_event_holds_no_rows() -> None:
+    async def use() -> None:
+        generation: Generation[Result] = Generation(asyncio.get_running_loop())
+
+        async def never() -> Any:
+            yield b"data: x\n\n"
+            raise AssertionError("nobody asks for more")
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def send(_: Message) -> None:
+            await asyncio.sleep(0)
+
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        await event_stream(never(), [generation])(scope, receive, send)
+        assert isinstance(generation.error, Cancelled)
+
+    run(use)
+
+
+# Over a model.
+
+
 def events(client: TestClient, fields: dict[str, Any], last_event_id: str = "", status: int = 200) -> list[Event]:
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     body = {"prefix": "分开", "num_chars": 400, "stream": True, **fields}
@@ -124,6 +353,7 @@ def test_a_stream_cut_behind_any_event_goes_on_with_the_same_text(client: TestCl
 
 @CASES
 def test_a_stream_that_breaks_behind_every_event_comes_to_its_end(client: TestClient, fields: dict[str, Any]) -> None:
+    fields = {**fields, "num_chars": 60}
     found = [events(client, fields)[0]]
     while found[-1][0] != "done":
         found.append(events(client, fields, found[-1][1])[0])
@@ -173,62 +403,9 @@ def test_an_id_of_other_weights_is_409(client: TestClient) -> None:
     assert response.json()["errors"][0]["field"] == "Last-Event-ID"
 
 
-def test_a_client_that_left_before_the_first_event_holds_no_rows() -> None:
-    async def run() -> None:
-        generation: Generation[Result] = Generation(asyncio.get_running_loop())
-
-        async def never() -> AsyncIterator[bytes]:
-            yield b"data: x\n\n"
-            raise AssertionError("nobody asks for more")
-
-        async def receive() -> Message:
-            return {"type": "http.disconnect"}
-
-        async def send(_: Message) -> None:
-            await asyncio.sleep(0)
-
-        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
-        await event_stream(never(), [generation])(scope, receive, send)
-        assert isinstance(generation.error, Cancelled)
-
-    asyncio.run(run())
-
-
-@pytest.fixture
-def sources() -> Iterator[list[EventSource]]:
-    made: list[EventSource] = []
-    yield made
-    for source in made:
-        source.closed = True
-
-
-def test_streams_broken_by_kill_9_bring_the_whole_text_once_after_the_restart(
-    models_dir: Path, tmp_path: Path, sources: list[EventSource]
-) -> None:
-    server = Server(tmp_path, models_dir)
-    until = time.monotonic() + 100
-    asked = [{"prefix": "分开", "num_chars": 4000, **fields} for fields in FIELDS.values()]
-    for fields in asked:
-        query = httpx.QueryParams({**fields, "stream": "true"})
-        sources.append(EventSource(f"{server.url}/generate?{query}"))
-    threads = [threading.Thread(target=source.run, args=(until,), daemon=True) for source in sources]
-    for thread in threads:
-        thread.start()
-    while not all(len(source.events) > 1 for source in sources):
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    server.process.kill()
-    server.process.wait()
-    server = Server(tmp_path, models_dir, NEXTCHAR_PORT=str(server.port))
-    try:
-        for thread in threads:
-            thread.join(100)
-        for fields, source in zip(asked, sources, strict=True):
-            assert source.closed
-            assert source.connections == 3, "broken, taken up, told that it has everything"
-            check_whole(source.events)
-            done = source.events[-1]
-            alone = httpx.post(f"{server.url}/generate", json={**fields, "seed": done[2]["seed"]}, timeout=60).json()
-            assert without_timing(done) == {**alone, "timing": None}
-    finally:
-        server.stop()
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_one_on_the_way_keeps_or_delays_a_stream(client: TestClient, method: str) -> None:
+    query = {"prefix": "a", "stream": "true"}
+    response = client.get("/generate", params=query) if method == "GET" else client.post("/generate", params=query)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert (response.headers["cache-control"], response.headers["x-accel-buffering"]) == ("no-store", "no")
