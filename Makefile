@@ -51,7 +51,7 @@ test-deps: $(INSTALLED_DEV)
 
 # Changes the code in one place at a time and sees whether a test fails: docs/development.md.
 mutants: $(INSTALLED_MUTATION)
-	@$(BIN)/python -m scripts.mutants $(MODULES)
+	@$(BIN)/python -m scripts.mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
 
 # Resolves pyproject.toml anew into hash-locked files that name no index.
 LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header

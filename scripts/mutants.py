@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import json
 import os
+import random
 import sys
 import warnings
 from collections import Counter
@@ -71,8 +72,8 @@ def _imported(path: Path) -> set[str]:
     return names
 
 
-def outcome(module: str, tests: list[str], jobs: int) -> dict[str, Any]:
-    """What became of the mutants of one module.
+def outcome(module: str, tests: list[str], jobs: int, sample: int | None) -> dict[str, Any]:
+    """What became of the mutants of one module. sample: of so many, drawn by the module's name alone.
 
     Where it has functions for Numba, they are run by Python, as machine code cannot be changed, unless the tests need
     more of it than they get so; then they are left alone.
@@ -80,17 +81,20 @@ def outcome(module: str, tests: list[str], jobs: int) -> dict[str, Any]:
     source = (ROOT / module).read_text("utf-8")
     result = None
     if any(f"@{name}" in source for name in COMPILED):
-        result = _outcome(module, tests, jobs, by_python=True)
-    return result if result and not result["problem"] else _outcome(module, tests, jobs, by_python=False)
+        result = _outcome(module, tests, jobs, sample, by_python=True)
+    return result if result and not result["problem"] else _outcome(module, tests, jobs, sample, by_python=False)
 
 
-def _outcome(module: str, tests: list[str], jobs: int, by_python: bool) -> dict[str, Any]:
+def _outcome(module: str, tests: list[str], jobs: int, sample: int | None, by_python: bool) -> dict[str, Any]:
     """In a process of its own, so that each module's tests are collected afresh."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(reading)
         numba.config.DISABLE_JIT = by_python
-        plugin = Plugin(ROOT, module, mutants(ROOT, module, by_python), jobs)
+        changes = list(mutants(ROOT, module, by_python))
+        if sample is not None and sample < len(changes):
+            changes = random.Random(module).sample(changes, sample)
+        plugin = Plugin(ROOT, module, changes, jobs)
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             pytest.main([*OPTIONS, *tests], plugins=[plugin])
         survivors = [mutant.diff for result, mutant in plugin.results if result == SURVIVED]
@@ -133,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation testing.")
     parser.add_argument("modules", nargs="*", help="such as app/stops.py; all where none is named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants tested at once")
+    parser.add_argument("--sample", type=int, help="mutants of each module; all where it is not given")
     options = parser.parse_args()
     every = [str(path.relative_to(ROOT)) for name in ("app", "model") for path in sorted((ROOT / name).rglob("*.py"))]
     every = [module for module in every if not module.startswith(LEFT_OUT)]
@@ -148,7 +153,7 @@ def main() -> None:
         if not tests:
             print(f"{module}: no tests", flush=True)
             continue
-        result = results[module] = outcome(module, tests, options.jobs)
+        result = results[module] = outcome(module, tests, options.jobs, options.sample)
         words = result["problem"] or f"{dict(result['counts'])}, {result['seconds_each']} s each"
         print(f"{module}: {words}; by {' '.join(tests)}", flush=True)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False), "utf-8")
