@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from model import checkpoint as checkpoints
-from model import export
+from model import export, versions
 from model.corpus import TextRules
 from model.errors import NextcharError
 
@@ -32,8 +32,12 @@ def main(
         if from_mxnet is not None:
             characters = export.read_vocabulary(vocabulary or export.vocabulary_file(from_mxnet))
             rules = TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
-            checkpoints.save(checkpoint, export.from_mxnet(from_mxnet, characters, rules))
-            console.print(f"saved {checkpoints.checkpoint_path(checkpoint)}")
+            taken_in, file = export.from_mxnet(from_mxnet, characters, rules), checkpoints.checkpoint_path(checkpoint)
+            if file.name == checkpoints.FILE_NAME:
+                versions.publish(file.parent, taken_in)
+            else:
+                checkpoints.save(file, taken_in)
+            console.print(f"saved {file}")
             return
         loaded = checkpoints.load(checkpoint)
         if onnx is not None:

@@ -26,7 +26,8 @@ from safetensors import SafetensorError
 from model import checkpoint as checkpoints
 from model import versions
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, NextcharError, TrainingError
+from model.errors import CheckpointError, NextcharError, TrainingError, brief
+from model.files import open_regular, read_header, read_tensors
 from model.plain_record import worded
 from model.training.events import Advice, BatchDone, EpochDone, Event, Finished
 from model.training.journal import Journal
@@ -103,21 +104,23 @@ def save_snapshot(trainer: Trainer, out: Path) -> None:
 def read_snapshot(out: Path) -> Snapshot:
     """The last snapshot of the run in `out`. Raises CheckpointError where there is none that verifies."""
     file = out / RESUME_NAME
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{file}: there is no run to resume ({error.strerror})") from error
-    metadata = checkpoints.read_metadata(data, str(file))
-    if metadata.get("format") != RESUME_FORMAT:
-        raise CheckpointError(f"{file}: format is {metadata.get('format')!r}, this version reads {RESUME_FORMAT!r}")
+    if not os.path.lexists(file):
+        raise CheckpointError(f"{file}: there is no run to resume")
+    with open_regular(file) as opened:
+        header = read_header(opened, file)
+        metadata = checkpoints.read_metadata(header, str(file))
+        if metadata.get("format") != RESUME_FORMAT:
+            given = brief(repr(metadata.get("format")))
+            raise CheckpointError(f"{file}: format is {given}, this version reads {RESUME_FORMAT!r}")
+        data = read_tensors(opened, file, header, os.fstat(opened.fileno()).st_size - len(header))
     checkpoints.verify_digest(data, metadata, str(file))
     try:
         facts = json.loads(metadata["facts"])
         if missing := {"options", "corpus", "backend", "position"} - set(facts):
             raise ValueError(f"without {sorted(missing)}")
         return Snapshot(safetensors.numpy.load(data), facts)
-    except (KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: is not a {RESUME_FORMAT} file ({error})") from error
+    except (KeyError, ValueError, TypeError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: is not a {RESUME_FORMAT} file ({brief(error)})") from error
 
 
 def _publish(trainer: Trainer, out: Path, told: set[str]) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from model import checkpoint as checkpoints
 from model import export
 from model.prediction import predict_rnn
+from model.versions import restore, versions
 from scripts import export as script
 from tests.conftest import random_checkpoint
 
@@ -46,6 +47,22 @@ def test_what_cannot_be_taken_in_is_one_sentence_and_a_status(words: str, messag
     assert message in result.output
     assert isinstance(result.exception, SystemExit)  # and nothing else
     assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_is_taken_in_keeps_the_one_whose_place_it_takes(saved: Path, tmp_path: Path) -> None:
+    before = checkpoints.load(saved).digest
+    export.to_mxnet(random_checkpoint(seed=5), tmp_path / "params")
+    result = run(saved, "--from-mxnet", tmp_path / "params")
+    assert result.exit_code == 0, result.output
+    assert checkpoints.load(saved).training["imported_from"] == "params"
+    assert [version.digest for version in versions(saved)] == [before]
+    assert restore(saved).digest == checkpoints.load(saved).digest == before
+
+
+def test_a_file_that_is_taken_in_by_its_own_name_goes_there(tmp_path: Path) -> None:
+    export.to_mxnet(random_checkpoint(), tmp_path / "params")
+    assert run(tmp_path / "x.safetensors", "--from-mxnet", tmp_path / "params").exit_code == 0
+    assert checkpoints.load(tmp_path / "x.safetensors").training["imported_from"] == "params"
 
 
 def test_an_onnx_model_is_written(saved: Path, tmp_path: Path) -> None:

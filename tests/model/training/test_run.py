@@ -5,6 +5,7 @@ import json
 import os
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,4 +254,39 @@ def test_a_snapshot_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     without, _ = module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": '{"options": {}}'})
     (tmp_path / RESUME_NAME).write_bytes(without)
     with pytest.raises(CheckpointError, match=r"without \['backend', 'corpus', 'position'\]"):
+        read_snapshot(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "is a pipe"),
+        (lambda file: file.symlink_to("/dev/zero"), "is a device"),
+        (lambda file: file.mkdir(), "is a folder"),
+        (
+            lambda file: file.write_bytes(struct.pack("<Q", 2**63) + b"{}"),
+            "its header claims 9,223,372,036,854,775,808",
+        ),
+        (lambda file: sparse(file, 10**10), "most of it is a hole"),
+    ],
+)
+def test_a_snapshot_that_would_never_end_is_refused_without_being_read(
+    make: Callable[[Path], object], words: str, tmp_path: Path
+) -> None:
+    make(tmp_path / RESUME_NAME)
+    with pytest.raises(CheckpointError, match=words) as error:
+        read_snapshot(tmp_path)
+    assert str(tmp_path / RESUME_NAME) in str(error.value)
+
+
+def sparse(file: Path, size: int) -> None:
+    """A snapshot, as its header says, and then nothing that was ever written."""
+    file.write_bytes(module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": "{}"})[0])
+    os.truncate(file, size)
+
+
+def test_a_snapshot_whose_facts_nest_without_end_is_refused_in_words(tmp_path: Path) -> None:
+    data, _ = module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": "[" * 100_000})
+    (tmp_path / RESUME_NAME).write_bytes(data)
+    with pytest.raises(CheckpointError, match="is not a nextchar-resume/1 file"):
         read_snapshot(tmp_path)
