@@ -23,6 +23,7 @@ def request(n: int = 2, num_chars: int = 50, seed: int | None = 7) -> GenerateRe
 )
 def test_an_id_says_all_that_makes_the_rest_the_same_text(seen: tuple[int, ...], seed: int | None) -> None:
     place = Place.beginning(request(len(seen), seed=seed), DIGEST)
+    assert place.seen == (0,) * len(seen)
     event_id = place.written(seen)
     assert Place.read(event_id) == Place(seen, seed, DIGEST[:16])
     assert set(event_id) <= set("0123456789abcdefgry.-")
@@ -76,5 +77,10 @@ def test_a_greedy_id_is_none_of_a_sampled_text() -> None:
 
 
 def test_an_id_of_other_weights_is_told_apart() -> None:
-    with pytest.raises(OtherWeightsError):
+    with pytest.raises(OtherWeightsError) as refused:
         Place.read(f"20.17-7-{DIGEST[:16]}").check(request(), "f" + DIGEST[1:])
+    assert refused.value.field == "Last-Event-ID"
+
+
+def test_the_largest_seed_is_one() -> None:
+    assert Place.read(f"1-{MAX_SEED}-{DIGEST[:16]}").seed == MAX_SEED
