@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,130 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from app.main import create_app
 from app.security import CALLER, OPEN_PATHS, Guard
+from tests.app.asgi import Inside, ask, passes_what_is_not_http, scope_of
 from tests.app.conftest import SECRET, client_of, settings
+
+KEY = "the-only-key-there-is"
+
+
+def guard(inside: Any, *keys: str, rate: str = "") -> Guard:
+    return Guard(inside, [SecretStr(key) for key in keys], rate)
+
+
+def test_what_is_not_http_needs_no_key() -> None:
+    passes_what_is_not_http(lambda inside: guard(inside, KEY))
+
+
+def test_without_a_key_nothing_gets_inside_and_the_answer_says_what_to_send() -> None:
+    inside = Inside()
+    refused = ask(guard(inside, KEY), scope_of())
+    assert (refused.status, inside.calls) == (401, [])
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert "Authorization: Bearer KEY" in json.loads(refused.body)["detail"]
+    assert "X-API-Key: KEY" in json.loads(refused.body)["detail"]
+    theirs = json.loads(ask(guard(inside, KEY), scope_of(path="/v1/models")).body)["error"]
+    assert (theirs["type"], theirs["code"]) == ("authentication_error", "invalid_api_key")
+    page = ask(guard(inside, KEY), scope_of(path="/"))  # by Basic alone a browser asks for a key
+    scheme, _, about = page.headers["www-authenticate"].partition(" ")
+    assert (page.status, scheme) == (401, "Basic")
+    assert about.startswith('realm="')
+    assert about.endswith('", charset="UTF-8"')
+
+
+@pytest.mark.parametrize("path", sorted(OPEN_PATHS))
+def test_probes_pass_without_a_key_and_are_not_counted(path: str) -> None:
+    inside = Inside()
+    guarded = guard(inside, KEY, rate="1/hour")
+    assert [ask(guarded, scope_of(path=path)).status for _ in range(3)] == [200] * 3
+    assert inside.calls[0][0][CALLER] == "10.0.0.1"
+
+
+def test_a_preflight_carries_no_key_but_counts() -> None:
+    guarded = guard(Inside(), KEY, rate="2/hour")
+    assert [ask(guarded, scope_of("OPTIONS")).status for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        (KEY, {"X_API_Key": KEY}),
+        (KEY, {"Authorization": f"BEARER   {KEY}\t "}),
+        ("two words and more", {"Authorization": "Bearer two words and more"}),
+        ("colons:in:the:key", {"Authorization": "basic " + base64.b64encode(b"me:colons:in:the:key").decode()}),
+        ("no-base64-at-all!", {"Authorization": "Basic no-base64-at-all!"}),
+    ],
+)
+def test_a_key_is_found_wherever_it_may_stand(key: str, headers: dict[str, str]) -> None:
+    inside = Inside()
+    assert ask(guard(inside, "another-key-of-ours", key), scope_of(**headers)).status == 200
+    assert inside.calls[0][0][CALLER] == hashlib.sha256(key.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Digest {KEY}"},
+        {"Authorization": KEY},
+        {"Authorization": "Basic " + base64.b64encode(KEY.encode()).decode()},  # a name without a password
+        {"Authorization": "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()},
+        {"X_API_Key": f" {KEY}."},
+        {"X_API_Key": KEY.upper()},
+    ],
+)
+def test_a_key_anywhere_else_is_none(headers: dict[str, str]) -> None:
+    assert ask(guard(Inside(), KEY), scope_of(**headers)).status == 401
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time by hand, for the limiter too."""
+    now = [1_000_000.25]
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: now[0])
+        yield now
+
+
+def test_a_rate_is_each_callers_own_and_says_when_to_come_back(clock: list[float]) -> None:
+    guarded = guard(Inside(), KEY, "another-key-of-ours", rate="2/hour")
+    statuses = [ask(guarded, scope_of(X_API_Key=key)).status for key in [KEY] * 3 + ["another-key-of-ours"] * 3]
+    assert statuses == [200, 200, 429] * 2
+    clock[0] += 600.5
+    refused = ask(guarded, scope_of(X_API_Key=KEY, client=("10.9.9.9", 1)))  # by the key, wherever it is used
+    assert (refused.status, refused.headers["retry-after"]) == (429, "3000")  # 2,999.5 s, but never too early
+    detail = json.loads(refused.body)["detail"]
+    assert "2 per 1 hour" in detail
+    assert "3000 s" in detail
+    clock[0] += 2999.5
+    assert ask(guarded, scope_of(X_API_Key=KEY)).status == 200
+
+
+def test_without_keys_a_rate_is_each_addresss_and_the_pages_files_do_not_count(clock: list[float]) -> None:
+    guarded = guard(Inside(), rate="1/minute")
+    assert [ask(guarded, scope_of(path="/web/main.js")).status for _ in range(3)] == [200] * 3
+    assert [ask(guarded, scope_of(client=("10.0.0.1", port))).status for port in (1, 2)] == [200, 429]
+    assert [ask(guarded, scope_of(client=("10.0.0.2", 1))).status for _ in range(2)] == [200, 429]
+    nameless = Inside()
+    assert ask(guard(nameless), scope_of(client=None)).status == 200
+    assert nameless.calls[0][0][CALLER] == "unknown"
+    clock[0] += 59.75
+    assert ask(guarded, scope_of()).headers["retry-after"] == "1"
+
+
+def test_ten_wrong_keys_close_an_address_for_a_minute_to_right_ones_too(clock: list[float]) -> None:
+    inside = Inside()
+    guarded = guard(inside, KEY)
+    assert {ask(guarded, scope_of()).status for _ in range(20)} == {401}  # no key is no guess
+    assert {ask(guarded, scope_of(X_API_Key=f"guess-{n}")).status for n in range(9)} == {401}
+    assert ask(guarded, scope_of(X_API_Key=KEY)).status == 200  # and a right one is none either
+    assert ask(guarded, scope_of(X_API_Key="guess-10")).status == 401
+    refused = ask(guarded, scope_of(X_API_Key=KEY))
+    assert (refused.status, refused.headers["retry-after"]) == (429, "60")
+    assert "wrong keys" in json.loads(refused.body)["detail"]
+    assert ask(guarded, scope_of(X_API_Key=KEY, client=("10.0.0.2", 1))).status == 200
+    clock[0] += 60
+    assert ask(guarded, scope_of(X_API_Key=KEY)).status == 200
+    both = {"X_API_Key": "guess", "Authorization": "Bearer guess"}
+    assert [ask(guarded, scope_of(**both)).status for _ in range(6)] == [401] * 5 + [429]
 
 
 @pytest.fixture(scope="module")
