@@ -42,8 +42,8 @@ class Inside:
             await send({"type": "http.response.body", "body": b"inside"})
 
 
-def ask(app: Any, scope: dict[str, Any], *messages: dict[str, Any]) -> Answer:
-    """What the app answers to a request that brings these messages."""
+def sent_by(app: Any, scope: dict[str, Any], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the app sends to a request that brings these messages."""
     sent: list[dict[str, Any]] = []
     waiting = list(messages) or [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -54,8 +54,14 @@ def ask(app: Any, scope: dict[str, Any], *messages: dict[str, Any]) -> Answer:
         sent.append(message)
 
     asyncio.run(app(scope, receive, send))
-    begins, *rest = sent
-    assert [message["type"] for message in sent] == ["http.response.start"] + ["http.response.body"] * len(rest)
+    return sent
+
+
+def ask(app: Any, scope: dict[str, Any], *messages: dict[str, Any]) -> Answer:
+    """The one answer that it is."""
+    begins, *rest = sent_by(app, scope, *messages)
+    assert begins["type"] == "http.response.start"
+    assert {message["type"] for message in rest} == {"http.response.body"}
     return Answer(begins["status"], Headers(raw=begins["headers"]), b"".join(message["body"] for message in rest))
 
 

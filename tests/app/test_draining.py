@@ -1,8 +1,43 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from app.draining import ALWAYS, Draining
+from tests.app.asgi import Inside, ask, passes_what_is_not_http, scope_of
 from tests.app.conftest import client_of
+
+
+def test_what_is_not_http_passes_while_it_is_stopping() -> None:
+    stopping: Any = SimpleNamespace(draining=True)
+    passes_what_is_not_http(lambda inside: Draining(inside, stopping))
+
+
+@pytest.mark.parametrize("path", ["/models", "/v1/models", "/nothing/here"])
+def test_a_request_passes_unchanged_until_it_is_stopping_and_is_then_told_to_go(path: str) -> None:
+    inside, service = Inside(), SimpleNamespace(draining=False)
+    draining = Draining(inside, service)  # type: ignore[arg-type]
+    scope = scope_of(path=path)
+    assert ask(draining, scope).body == b"inside"
+    assert inside.calls[0][0] is scope
+    service.draining = True
+    refused = ask(draining, scope)
+    assert (refused.status, len(inside.calls)) == (503, 1)
+    assert (refused.headers["connection"], refused.headers["retry-after"]) == ("close", "5")
+    body = json.loads(refused.body)
+    assert "stopping" in (body["error"]["message"] if path.startswith("/v1/") else body["detail"])
+    if path.startswith("/v1/"):
+        assert (body["error"]["type"], body["error"]["code"]) == ("server_error", "stopping")
+
+
+@pytest.mark.parametrize("path", sorted(ALWAYS))
+def test_operators_see_it_drain(path: str) -> None:
+    stopping: Any = SimpleNamespace(draining=True)
+    assert ask(Draining(Inside(), stopping), scope_of(path=path)).body == b"inside"
 
 
 def test_once_it_is_stopping_nothing_new_is_taken_but_what_operators_look_at(models_dir: Path) -> None:

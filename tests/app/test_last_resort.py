@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +21,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from structlog.testing import capture_logs
 
+from app.last_resort import BROKEN_OFF, LastResort
 from app.main import create_app
 from app.request_log import RequestLog
+from tests.app import asgi
+from tests.app.asgi import Inside, passes_what_is_not_http, scope_of, sent_by
 from tests.app.conftest import client_of, settings
 
 ORIGIN = "https://friend.example"
@@ -43,6 +47,59 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 MIDDLEWARE = [
     "BodyLimit", "BodyKind", "Draining", "Guard", "ForeignPages", "LastResort", "CORSMiddleware", "ExceptionMiddleware",
 ]  # fmt: skip
+
+
+async def begins_and_fails(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise ZeroDivisionError
+
+
+async def fails(*_: Any) -> None:
+    raise ZeroDivisionError
+
+
+async def leaves(*_: Any) -> None:
+    raise ClientDisconnect
+
+
+def test_what_is_not_http_passes() -> None:
+    passes_what_is_not_http(LastResort)
+
+
+def test_an_answer_passes_unchanged() -> None:
+    inside, scope = Inside(), scope_of()
+    with capture_logs() as lines:
+        assert asgi.ask(LastResort(inside), scope).body == b"inside"
+    assert inside.calls[0][0] is scope
+    assert lines == []
+    assert BROKEN_OFF not in scope
+
+
+def test_an_error_is_answered_once_and_logged_with_its_cause() -> None:
+    scope = scope_of(path="/v1/models")
+    with capture_logs() as lines:
+        answer = asgi.ask(LastResort(fails), scope)
+    assert answer.status == 500
+    assert json.loads(answer.body)["error"]["type"] == "server_error"
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("unhandled error", "error")
+    assert isinstance(line["exc_info"], ZeroDivisionError)
+    assert BROKEN_OFF not in scope
+
+
+def test_an_answer_that_had_begun_is_broken_off_and_the_scope_says_so() -> None:
+    scope = scope_of()
+    with capture_logs() as lines:
+        sent = sent_by(LastResort(begins_and_fails), scope)
+    assert [message["type"] for message in sent] == ["http.response.start"]
+    assert scope[BROKEN_OFF] is True
+    assert [line["log_level"] for line in lines] == ["error"]
+
+
+def test_who_left_is_not_answered_and_is_no_error() -> None:
+    with capture_logs() as lines:
+        assert sent_by(LastResort(leaves), scope_of()) == []
+    assert lines == []
 
 
 @pytest.fixture(scope="module")
