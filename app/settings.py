@@ -153,7 +153,7 @@ class Settings(BaseSettings):
                 rates = limits.parse_many(value)
             except ValueError:
                 rates = []
-            if len(rates) != 1 or rates[0].amount < 1 or rates[0].get_expiry() < 1:
+            if len(rates) != 1 or rates[0].amount < 1:
                 raise ValueError(f'{value!r} is not one rate of at least one request, like "60/minute"')
         return value
 

@@ -255,3 +255,29 @@ def test_settings_that_cannot_be_used_are_told_in_one_line_each(models_dir: Path
 def test_a_port_in_use_is_an_exit_status_not_a_hang(server: Server, models_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="address already in use"):
         Server(tmp_path, models_dir, NEXTCHAR_PORT=str(server.port))
+
+
+def test_a_client_that_leaves_pipelined_requests_behind_is_a_499_and_no_error(models_dir: Path, tmp_path: Path) -> None:
+    server = Server(tmp_path, models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000")
+    body = b'{"prefix":"a","num_chars":10000000}'
+    head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    running = 'nextchar_num_requests_running{model="tiny"} %s.0'
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall((head + body) * 2 + head + body[:-5])
+        wait_for(server, running % 1)
+    wait_for(server, running % 0)
+    assert server.stop() == 0
+    log = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    answers = [line["status"] for line in log if line["event"] == "request" and line["route"] == "/generate"]
+    assert answers
+    assert set(answers) == {499}
+    assert not [line for line in log if line["level"] in ("warning", "error")]
+
+
+def wait_for(server: Server, line: str) -> None:
+    deadline = time.monotonic() + 60
+    while line not in httpx.get(f"{server.url}/metrics").text:
+        assert time.monotonic() < deadline, line
+        time.sleep(0.02)

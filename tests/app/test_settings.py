@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.settings import PREFIX, Settings, SettingsError, from_environment, left_open
+from app.settings import LEFT_OPEN, PREFIX, Settings, SettingsError, from_environment, left_open
+from model.versions import MODEL_NAME
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +128,100 @@ def test_an_empty_variable_about_keys_is_told(monkeypatch: pytest.MonkeyPatch) -
     ]
     monkeypatch.setenv(PREFIX + "API_KEYS", "the-first-of-the-keys")
     assert len(left_open()) == 2
+
+
+def refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as caught:
+        from_environment()
+    monkeypatch.delenv(PREFIX + name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "eighty", "integer"),
+        ("PORT", "70000", "65535"),
+        ("DEFAULT_MODEL", "a b", MODEL_NAME.pattern),
+        ("RATE_LIMIT", "often", '"60/minute"'),
+        ("RATE_LIMIT", "0/minute", '"60/minute"'),
+        ("RATE_LIMIT", "60/minute;1/hour", '"60/minute"'),
+        ("CORS_ORIGINS", "https://a.example/", "write 'https://a.example'"),
+        ("CORS_ORIGINS", "https://a.example,*", "'*'"),
+        ("CORS_ORIGINS", " , ", "names nothing"),
+        ("API_KEYS", ",", "names nothing"),
+        ("ALLOWED_HOSTS", "a.example,b:80", "'b:80'"),
+        ("HOST", "  ", "0.0.0.0"),
+        ("SECRET", "fifteen-letters", "16"),
+    ],
+)
+def test_a_refusal_names_variable_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    about = "" if name in ("SECRET", "API_KEYS") else f" is {value!r}"
+    [line] = refused(name, value, monkeypatch).splitlines()
+    message = line.removeprefix(f"{PREFIX}{name}{about}: ")
+    assert message != line
+    assert words in message
+    assert not message.startswith("Value error")
+    if name in ("SECRET", "API_KEYS"):
+        assert value not in message or value == ","
+
+
+def test_every_wrong_variable_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PORT": "x", "NO_SUCH": "1", "MAX_ROWS": "0", "max_queue": "7"}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as caught:
+        from_environment()
+    lines = sorted(line.split(" ")[0].rstrip(":") for line in str(caught.value).splitlines())
+    assert lines == ["NEXTCHAR_MAX_ROWS", "NEXTCHAR_NO_SUCH", "NEXTCHAR_PORT", "NEXTCHAR_max_queue"]
+    assert "NEXTCHAR_NO_SUCH: there is no such setting" in str(caught.value).splitlines()
+
+
+def test_names_and_origins_are_split_at_commas_and_kept_as_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "ALLOWED_HOSTS", " A.example ,b.example,, [::1]")
+    monkeypatch.setenv(PREFIX + "CORS_ORIGINS", "https://a.example , http://b.example:3000")
+    monkeypatch.setenv(PREFIX + "HOST", " 0.0.0.0 ")
+    monkeypatch.setenv(PREFIX + "RATE_LIMIT", "1/second")
+    monkeypatch.setenv(PREFIX + "DEFAULT_MODEL", "mine-2")
+    settings = from_environment()
+    assert settings.allowed_hosts == ("a.example", "b.example", "[::1]")
+    assert settings.cors_origins == ("https://a.example", "http://b.example:3000")
+    assert (settings.host, settings.rate_limit, settings.default_model) == ("0.0.0.0", "1/second", "mine-2")
+    assert Settings(allowed_hosts=("C.example",)).allowed_hosts == ("c.example",)
+    assert Settings(allowed_hosts="", rate_limit="").allowed_hosts == ()
+
+
+@pytest.mark.parametrize("short", [0, 1, 2])
+def test_a_key_of_sixteen_characters_is_long_enough_and_a_shorter_one_is_counted_from_one(
+    tmp_path: Path, short: int
+) -> None:
+    file = tmp_path / "keys"
+    keys = [letter * 16 for letter in "abc"]
+    file.write_text("\n".join(["# ours", *keys]))
+    assert shown(Settings(api_keys=",".join(keys)).keys()) == shown(Settings(api_keys_file=file).keys()) == keys
+    keys[short] = "z" * 15
+    with pytest.raises(ValueError, match=f"key {short + 1} of 3 .*16"):
+        Settings(api_keys=",".join(keys))
+    file.write_text("\n".join(["# ours", *keys]))
+    with pytest.raises(SettingsError, match=f"^NEXTCHAR_API_KEYS_FILE: {re.escape(str(file))}: line {short + 2} .*16"):
+        Settings(api_keys_file=file).keys()
+
+
+def test_a_file_of_keys_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    for content in (None, b"\xff\xff", b"# none\n\n  \n"):
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(SettingsError, match=f"^NEXTCHAR_API_KEYS_FILE: {re.escape(str(file))} "):
+            Settings(api_keys_file=file).keys()
+
+
+def test_what_is_left_open_is_told_with_what_it_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "SECRET", "")
+    [sentence] = left_open()
+    assert sentence.startswith("NEXTCHAR_SECRET is set but empty: ")
+    assert sentence.endswith(LEFT_OPEN["SECRET"])
+    monkeypatch.setenv(PREFIX + "API_KEYS", " ")
+    assert len(left_open()) == 1

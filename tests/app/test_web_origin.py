@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.web_origin import check_host, check_origin, host_name, is_own, local_names
 
@@ -83,3 +87,54 @@ def test_only_a_loopback_address_has_names_that_are_known() -> None:
     assert local_names("127.0.0.1") == local_names("localhost") == local_names("::1") == local
     assert local_names("127.0.0.5") == local | {"127.0.0.5"}
     assert local_names("0.0.0.0") is local_names("::") is local_names("192.168.1.2") is local_names("a.example") is None
+
+
+PORTS = st.one_of(st.none(), st.integers(1, 65535))
+NAMES = st.sampled_from(["a.example", "localhost", "127.0.0.1", "[::1]", "x-y.z_9"])
+
+
+def sent(scheme: str, name: str, port: int | None) -> str:
+    """Scheme, name and port as browsers write them: without the port that goes without saying."""
+    said = port is not None and (scheme, port) not in {("http", 80), ("https", 443)}
+    return f"{scheme}://{name}" + (f":{port}" if said else "")
+
+
+@given(st.sampled_from(["http", "https", "app"]), NAMES, PORTS)
+def test_an_origin_is_scheme_name_and_port_as_browsers_write_them(scheme: str, name: str, port: int | None) -> None:
+    written = f"{scheme}://{name}" + ("" if port is None else f":{port}")
+    if written == sent(scheme, name, port):
+        assert check_origin(written) == written
+    else:
+        with pytest.raises(ValueError, match=f"'{re.escape(sent(scheme, name, port))}'"):
+            check_origin(written)
+
+
+@given(st.sampled_from(["http", "https"]), NAMES, PORTS, NAMES, PORTS)
+def test_a_page_is_ours_exactly_where_host_and_port_are(
+    scheme: str, name: str, port: int | None, other: str, others_port: int | None
+) -> None:
+    host = other + ("" if others_port is None else f":{others_port}")
+    usual = {"http": 80, "https": 443}[scheme]
+    same = (name, port or usual) == (other, others_port or usual)
+    assert is_own(sent(scheme, name, port), host) is same
+    assert is_own(sent(scheme, name, port).upper(), f" {host.title()} ") is same
+
+
+@given(NAMES, PORTS, st.booleans())
+def test_a_name_is_what_stands_before_port_and_final_dot(name: str, port: int | None, dot: bool) -> None:
+    host = name.upper() + "." * dot + ("" if port is None else f":{port}")
+    assert host_name(f" {host} ") == name
+
+
+@pytest.mark.parametrize("word", ["*", "a b", "http://a:x", "http://分开.cn"])
+def test_a_refused_origin_is_named(word: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(word))):
+        check_origin(word)
+    with pytest.raises(ValueError, match=re.escape(repr(word))):
+        check_host(word)
+
+
+def test_a_loopback_address_of_version_6_stands_in_brackets() -> None:
+    # Python takes the whole of 127.0.0.0/8 and ::1 for loopback, and mapped ones only from 3.13 on.
+    assert local_names("0:0:0:0:0:0:0:1") == {"localhost", "127.0.0.1", "[::1]", "[0:0:0:0:0:0:0:1]"}
+    assert local_names("LOCALHOST") == local_names("127.0.0.1")
