@@ -16,7 +16,7 @@ from model.errors import NextcharError, describe
 from model.evaluation import evaluate
 from scripts.terminal import escaped
 
-console = Console(highlight=False, markup=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def main(

@@ -13,7 +13,7 @@ from model import export, versions
 from model.corpus import TextRules
 from model.errors import NextcharError
 
-console = Console(highlight=False, markup=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def main(

@@ -15,7 +15,7 @@ from model.errors import NextcharError
 from model.versions import Version, present, restore, versions
 
 app = typer.Typer(help="What a model's folder holds beside its model.", add_completion=False)
-console = Console(highlight=False, markup=False, soft_wrap=True)
+console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 Folder = Annotated[Path, typer.Argument(help="A model's folder, such as checkpoints/mine.")]
 
 

@@ -39,7 +39,8 @@ def runs(folder: Annotated[Path, typer.Argument(help="Holds the models' folders.
             _figure(record.get("validation_perplexity"), ".3f"), _figure(record.get("memorised"), ".0%"),
         )  # fmt: skip
         table.add_row(*(Text(escaped(str(cell))) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 140).print(table if table.row_count else f"no models under {folder}")
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)
+    console.print(table if table.row_count else f"no models under {folder}")
 
 
 def _figure(value: object, form: str) -> str:

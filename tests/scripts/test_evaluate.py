@@ -113,3 +113,11 @@ def test_it_runs_as_a_script_and_shows_the_worst_and_best_lines(saved: Path, tmp
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("25 characters, 100.00% of the text known to the model")
     assert done.stdout.count("a first line") == done.stdout.count("a second one") == 2
+
+
+def test_lines_are_printed_as_they_stand_in_the_text(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "m", random_checkpoint(characters=" :[]abcdefghijklmnopqrstuvwxyz\n"))
+    (tmp_path / "text.txt").write_text("a :cat: and [b] a :smile:\n", encoding="utf-8")
+    for options in ([], ["--json"]):
+        result = CliRunner().invoke(app, [str(tmp_path / "m"), str(tmp_path / "text.txt"), *options])
+        assert "a :cat: and [b] a :smile:" in result.output

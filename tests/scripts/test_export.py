@@ -71,3 +71,8 @@ def test_an_onnx_model_is_written(saved: Path, tmp_path: Path) -> None:
     assert "its logits are within" in result.output
     assert (tmp_path / "m.onnx").stat().st_size > sum(a.nbytes for a in checkpoints.load(saved).parameters.values())
     assert json.loads(result.output.split("within ")[1].split(" of")[0]) < export.TOLERANCE
+
+
+def test_files_are_named_as_they_are(saved: Path, tmp_path: Path) -> None:
+    assert f"wrote {tmp_path / '[b]params :cat:'} and" in run(saved, "--to-mxnet", tmp_path / "[b]params :cat:").output
+    assert "[b]none :cat:" in run(tmp_path / "[b]none :cat:").output

@@ -49,3 +49,7 @@ def test_what_cannot_be_done_is_one_sentence_and_code_1(folder: Path, tmp_path: 
         code, output = call(*arguments)
         assert (code, len(output.splitlines())) == (1, 1)
         assert words in output
+
+
+def test_a_folder_is_named_as_it_is(tmp_path: Path) -> None:
+    assert "[m] :cat:: holds no model" in call("list", tmp_path / "[m] :cat:")[1]

@@ -49,3 +49,8 @@ def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> No
     assert "[bold]bad" in result.output
     assert "[red]" in result.output
     assert "\x1b" not in result.output
+
+
+def test_a_folder_is_named_as_it_is(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path / "[b]no :cat:")])
+    assert "[b]no :cat:" in "".join(result.output.splitlines())
