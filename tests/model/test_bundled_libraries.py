@@ -69,6 +69,41 @@ def test_what_nobody_brings_is_left_to_mxnet_to_tell(monkeypatch: pytest.MonkeyP
     bundled_libraries.prepare()
 
 
+def test_a_library_that_the_system_lacks_is_loaded_from_its_wheel_under_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def loaded(name: str) -> None:
+        if name == "libgomp.so.1":
+            raise OSError(name)
+
+    done = []
+    monkeypatch.setattr(ctypes, "CDLL", loaded)
+    monkeypatch.setattr(bundled_libraries, "_copy", lambda wheel, beginning: tmp_path / f"{wheel} {beginning}")
+    monkeypatch.setattr(bundled_libraries, "load_as", lambda name, library: done.append((name, library.name)))
+    bundled_libraries.prepare()
+    assert done == [("libgomp.so.1", "pykdtree libgomp-")]
+
+
+def test_a_copy_differs_from_the_wheels_file_in_its_name_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def look(place: str, mode: int) -> None:
+        seen.append((Path(place).read_bytes(), mode))
+
+    seen: list[tuple[bytes, int]] = []
+    library = tmp_path / "libthing-abc.so.1.0.0"
+    library.write_bytes(b"ELF\0libthing-abc.so.1.0.0\0libother.so\0libthing-abc.so.1.0.0x\0end")
+    monkeypatch.setattr(ctypes, "CDLL", look)
+    bundled_libraries.load_as("libthing.so.1", library)
+    expected = b"ELF\0libthing.so.1" + b"\0" * 9 + b"libother.so\0libthing-abc.so.1.0.0x\0end"
+    assert seen == [(expected, ctypes.RTLD_GLOBAL)]
+
+
+def test_a_wheel_that_is_not_there_or_lacks_the_file_has_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bundled_libraries._copy("no-such-wheel", "lib") is None
+    assert bundled_libraries._copy("numpy", "no-such-file-") is None
+    monkeypatch.setattr(bundled_libraries.metadata, "files", lambda _: None)  # a wheel without a list of its files
+    assert bundled_libraries._copy("numpy", "lib") is None
+
+
 @pytest.mark.parametrize("name", bundled_libraries.LIBRARIES)
 def test_each_library_is_in_the_wheel_that_is_named(name: str) -> None:
     copy = bundled_libraries._copy(*bundled_libraries.LIBRARIES[name])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.corpus import Corpus, TextRules, read_corpus
+from model import corpus as corpus_module
+from model.corpus import Corpus, TextRules, read_corpus, read_text
 from model.errors import CorpusError
 
 
@@ -92,7 +95,7 @@ def test_max_chars_cuts_after_normalising(tmp_path: Path) -> None:
 
 
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="is empty"):
+    with pytest.raises(CorpusError, match=r"^text\.txt is empty"):
         read_bytes(tmp_path, b"")
 
 
@@ -118,8 +121,96 @@ def test_a_zip_within_a_zip_is_refused(tmp_path: Path) -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as archive:
         archive.writestr("a.txt", b"abc")
-    with pytest.raises(CorpusError, match="holds another zip"):
+    with pytest.raises(CorpusError, match=r"^a\.zip: holds another zip"):
         read_corpus(write_zip(tmp_path / "a.zip", {"inner.zip": inner.getvalue()}))
+
+
+@pytest.mark.parametrize("magic", [b"PK\x03\x04", b"PK\x05\x06"])
+def test_what_begins_like_a_zip_and_is_none_is_refused(magic: bytes, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"^text\.txt: is not a readable zip"):
+        read_bytes(tmp_path, magic + b"and some text")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lowercase": 1}, "lowercase: 1 is neither true nor false"),
+        ({"newlines": "drop"}, "newlines: 'drop' is not one of space, keep"),
+        ({"normalisation": "NFKC"}, "normalisation: 'NFKC' is not NFC"),
+    ],
+)
+def test_a_rule_that_there_is_not_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CorpusError, match=f"^{message}$"):
+        TextRules(**options)
+
+
+def test_a_corpus_has_the_name_of_its_file_and_the_digest_of_its_text(tmp_path: Path) -> None:
+    corpus = read_bytes(tmp_path, b"Ein Satz\n")
+    assert corpus == Corpus("text.txt", "ein satz ", hashlib.sha256(b"ein satz ").hexdigest())
+    zipped = write_zip(tmp_path / "a.zip", {"b.txt": "分开".encode()})
+    assert read_text(zipped) == ("a.zip", "分开")
+    assert read_text(str(zipped)) == ("a.zip", "分开")
+    assert read_text("lyrics")[0] == "lyrics"
+
+
+def test_a_text_is_read_as_it_was_written_before_any_rule(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"A\r\nB\rC\nD ")
+    assert read_text(tmp_path / "a.txt") == ("a.txt", "A\r\nB\rC\nD ")
+
+
+@pytest.mark.parametrize("max_chars", [1, 3, 4, None])
+def test_a_text_is_cut_to_its_first_characters(max_chars: int | None, tmp_path: Path) -> None:
+    assert read_bytes(tmp_path, b"abc", max_chars=max_chars).text == "abc"[:max_chars]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8", "Utf-8"])
+def test_the_mark_and_the_offset_are_right_however_utf_8_is_written(encoding: str, tmp_path: Path) -> None:
+    assert read_bytes(tmp_path, b"\xef\xbb\xbfabc", encoding=encoding).text == "abc"
+    with pytest.raises(CorpusError, match=rf"^text\.txt: byte 0xff at offset 5 is not {encoding}"):
+        read_bytes(tmp_path, b"\xef\xbb\xbfab\xff", encoding=encoding)
+
+
+def test_bytes_that_begin_like_a_mark_count_in_another_encoding(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="byte 0xef at offset 0 is not ascii"):
+        read_bytes(tmp_path, b"\xef\xbb\xbfab", encoding="ascii")
+
+
+def test_an_error_of_a_codec_without_a_place_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"^text\.txt: is not idna \("):
+        read_bytes(tmp_path, b"xn--a", encoding="idna")
+
+
+def zip_of(size: int, packed: int) -> bytes:
+    """A zip whose directory says so many bytes packed and unpacked."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.txt", b"x" * 50)
+    data = bytearray(file.getvalue())
+    at = data.index(b"PK\x01\x02")
+    data[at + 20 : at + 28] = packed.to_bytes(4, "little") + size.to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("size", "packed"), [(5001, 50), (101, 0)])
+def test_a_directory_that_claims_more_than_a_hundred_times_is_refused_unread(
+    size: int, packed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = zip_of(size, packed)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(CorpusError, match=r"^text\.txt: its member grows more than 100 times"):
+        read_bytes(tmp_path, data)
+
+
+def test_a_member_that_grows_exactly_a_hundred_times_and_up_to_the_bound_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_module, "MAX_ZIP_RATIO", 1)
+    monkeypatch.setattr(corpus_module, "MAX_UNPACKED_BYTES", 1000)
+    path = write_zip(tmp_path / "a.zip", {"a.txt": b"x" * 1000}, zipfile.ZIP_STORED)
+    assert read_corpus(path).text == "x" * 1000
+    path = write_zip(tmp_path / "a.zip", {"a.txt": b"x" * 1001}, zipfile.ZIP_STORED)
+    with pytest.raises(CorpusError, match=r"^a\.zip: unpacks to more than"):
+        read_corpus(path)
 
 
 def test_a_zip_that_grows_over_a_hundred_times_is_refused(tmp_path: Path) -> None:
@@ -129,7 +220,7 @@ def test_a_zip_that_grows_over_a_hundred_times_is_refused(tmp_path: Path) -> Non
 
 def test_a_zip_that_unpacks_over_64_mb_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.txt": b"abcdefgh" * (8 * 2**20 + 1)}, zipfile.ZIP_STORED)
-    with pytest.raises(CorpusError, match="unpacks to more than 64 MB"):
+    with pytest.raises(CorpusError, match=r"^a\.zip: unpacks to more than 64 MB"):
         read_corpus(path)
 
 
@@ -147,7 +238,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     data[6] |= 1  # flags of the local header
     data[data.index(b"PK\x01\x02") + 8] |= 1  # and of the central directory
     path.write_bytes(data)
-    with pytest.raises(CorpusError, match="is encrypted"):
+    with pytest.raises(CorpusError, match=r"^a\.zip: its member is encrypted"):
         read_corpus(path)
 
 
@@ -155,7 +246,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 def test_a_torn_zip_is_refused(tmp_path: Path, cut: int) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.txt": b"a sentence that is long enough to be cut"})
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(CorpusError, match="not a readable zip"):
+    with pytest.raises(CorpusError, match=r"^a\.zip: is not a readable zip"):
         read_corpus(path)
 
 

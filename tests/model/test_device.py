@@ -50,3 +50,42 @@ def test_a_wrong_product_is_a_reason_too(monkeypatch: pytest.MonkeyPatch) -> Non
     assert device.gpu_problem.__wrapped__() is None
     monkeypatch.setattr(device.mx.nd, "dot", lambda a, _: a)
     assert device.gpu_problem.__wrapped__() == "a 2×2 product came back wrong"
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [("C++ stack\n  a line of it\n  what went wrong \n\n", "what went wrong"), ("  ", "MXNet gave no reason")],
+)
+def test_the_reason_is_the_last_line_of_an_error(words: str, shown: str) -> None:
+    assert device.reason(ValueError(words)) == shown
+
+
+def test_a_gpu_that_works_is_taken_and_the_cpu_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(device, "gpu_problem", lambda: None)
+    with caplog.at_level(logging.INFO):
+        assert device.try_gpu() == device.context("auto") == device.context("gpu") == device.mx.gpu(0)
+    assert device.context("cpu") == device.mx.cpu()
+    assert caplog.messages == []
+
+
+def test_a_machine_without_a_driver_or_a_card_is_not_asked_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.mx.nd, "ones", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr(device.mx.context, "num_gpus", lambda: 0)
+    assert device.gpu_problem.__wrapped__() == "MXNet sees no GPU"
+    monkeypatch.setattr(device, "_NO_DRIVER", "no driver is installed")
+    assert device.gpu_problem.__wrapped__() == "no driver is installed"
+
+
+def test_the_product_that_decides_is_computed_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def gpu(number: int) -> device.Context:
+        asked.append(number)
+        return device.mx.cpu()
+
+    monkeypatch.setattr(device.mx.context, "num_gpus", lambda: 1)
+    monkeypatch.setattr(device.mx, "gpu", gpu)
+    assert device.gpu_problem.__wrapped__() is None
+    assert asked == [0]

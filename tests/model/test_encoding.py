@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -137,10 +138,56 @@ def test_large_files_are_streamed_and_small_ones_are_not(tmp_path: Path, monkeyp
     assert isinstance(open_corpus(str(file), TextRules()).indices, np.memmap)
 
 
-def test_a_streamed_file_that_does_not_decode_is_an_error(tmp_path: Path) -> None:
+def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, rules = tmp_path / "text.txt", TextRules(newlines="keep")
+    file.write_text("Some\ntext", encoding="utf-16")  # 20 bytes
+    for bound, streamed in ((21, False), (20, True)):
+        monkeypatch.setattr(encoding, "LARGE_BYTES", bound)
+        corpus = open_corpus(str(file), rules, "utf-16", 7, tmp_path / "a" / "b")
+        assert isinstance(corpus.indices, np.memmap) == streamed
+        assert corpus.vocabulary.decode(corpus.indices) == "some\nte"
+        assert corpus.name == "text.txt"
+        assert corpus.rules == rules
+        assert (tmp_path / "a" / "b").exists() == streamed
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("a.txt", "Text " * 20)
+    assert open_corpus(str(tmp_path / "text.zip"), rules, max_chars=5).indices.tolist() == [2, 1, 3, 2, 0]
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    with pytest.raises(CorpusError, match=r"none\.zip: a zip must hold exactly one text file"):
+        open_corpus(str(tmp_path / "none.zip"), rules)
+
+
+def test_what_cannot_be_streamed_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(CorpusError, match=r"^empty\.txt is empty"):
+        stream(tmp_path / "empty.txt", TextRules())
+    with pytest.raises(CorpusError, match=r"none\.txt: cannot be read \(No such file"):
+        stream(tmp_path / "none.txt", TextRules())
+    with pytest.raises(CorpusError, match=r"^encoding: 'klingon' is not one that Python knows"):
+        stream(tmp_path / "empty.txt", TextRules(), "klingon")
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "utf_8"])
+def test_a_mark_is_not_text_of_a_streamed_file_however_utf_8_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(b"\xef\xbb\xbfab")
+    assert stream(tmp_path / "text.txt", TextRules(), name).vocabulary.characters == ("a", "b")
+
+
+def test_a_streamed_file_that_does_not_decode_is_an_error_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "text.txt"
     file.write_bytes(b"good \xff bad")
-    with pytest.raises(CorpusError, match="is not utf-8"):
+    with pytest.raises(CorpusError, match=r"^text\.txt: is not utf-8 within \d+ bytes of 0 "):
+        stream(file, TextRules())
+    monkeypatch.setattr(encoding, "PIECE_BYTES", 2)
+    with pytest.raises(CorpusError, match="within 2 bytes of 4 "):
+        stream(file, TextRules())
+    file.write_bytes("good 分".encode()[:-1])
+    with pytest.raises(CorpusError, match="within 2 bytes of 7 "):
         stream(file, TextRules())
 
 

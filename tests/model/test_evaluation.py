@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model import cells, evaluation
 from model.corpus import TextRules
 from model.device import mx
-from model.errors import CorpusError
+from model.errors import CorpusError, OptionError
 from model.evaluation import evaluate
 from model.prediction import on_context
 from tests.conftest import LETTERS, random_checkpoint
@@ -22,8 +25,8 @@ def test_the_mean_loss_is_that_of_reading_the_text_with_the_reference(cell: str)
     ids = checkpoint.vocabulary.encode(checkpoint.rules.apply(TEXT))
     state, parameters = cells.zero_state(checkpoint.config, 1, mx.cpu()), on_context(checkpoint.parameters, mx.cpu())
     total = 0.0
-    for given, wanted in pairwise(ids):
-        x = cells.gather(mx.nd.array([given], dtype="int32"))
+    for read, wanted in pairwise(ids):
+        x = cells.gather(mx.nd.array([read], dtype="int32"))
         H, state = cells.stack_step(checkpoint.config, x, state, parameters)
         total -= float(mx.nd.log_softmax(cells.output(H, parameters)).asnumpy()[0, wanted])
     assert evaluate(checkpoint, TEXT).nats_per_char == pytest.approx(total / (len(ids) - 1), rel=1e-5)
@@ -31,10 +34,12 @@ def test_the_mean_loss_is_that_of_reading_the_text_with_the_reference(cell: str)
 
 def test_unknown_characters_are_counted_and_left_out() -> None:
     result = evaluate(random_checkpoint(), "one é two é three ß four")
-    assert result.unknown == {"é": 2, "ß": 1}
+    assert list(result.unknown.items()) == [("é", 2), ("ß", 1)]
+    assert result.characters == 20
     assert result.coverage == pytest.approx(21 / 24)
-    with pytest.raises(CorpusError, match="knows 1"):
+    with pytest.raises(CorpusError, match=r"2 characters the model knows 1\b"):
         evaluate(random_checkpoint(), "éa")
+    assert evaluate(random_checkpoint(), "ab").characters == 1
 
 
 def test_lines_stand_with_their_own_losses() -> None:
@@ -71,3 +76,57 @@ def test_a_line_has_the_same_losses_whatever_its_ends_and_whatever_is_cut_off(ne
 def test_a_loss_that_is_too_large_for_a_perplexity_is_still_a_figure() -> None:
     checkpoint = random_checkpoint(scale=1e4)
     assert 1e300 < evaluate(checkpoint, TEXT).perplexity < float("inf")
+
+
+def test_the_three_figures_are_one() -> None:
+    result = evaluate(random_checkpoint(scale=3.0), TEXT)
+    assert result.perplexity == pytest.approx(math.exp(result.nats_per_char))
+    assert result.perplexity == pytest.approx(2**result.bits_per_char)
+
+
+def test_commonest_unknown_characters_come_first() -> None:
+    assert list(evaluate(random_checkpoint(), "a ß é é ß é").unknown) == ["é", "ß"]
+
+
+def test_five_of_the_worst_and_of_the_best_lines_are_shown_the_extreme_ones_first() -> None:
+    lines = [f"the line {chr(97 + n)} of many {'xyz' * n}" for n in range(12)]
+    checkpoint = random_checkpoint(scale=3.0)
+    all_lines = evaluate(checkpoint, "\n".join(lines), num_lines=99).best_lines
+    assert len(all_lines) == 12
+    result = evaluate(checkpoint, "\n".join(lines))
+    by_loss = sorted(all_lines, key=lambda line: line.nats_per_char)
+    assert list(result.best_lines) == by_loss[:5]
+    assert list(result.worst_lines) == by_loss[::-1][:5]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 60), st.floats(0.05, 1))
+def test_what_is_measured_is_the_end_of_what_max_chars_leaves(max_chars: int, last: float) -> None:
+    checkpoint, text = random_checkpoint(), "Some words,\r\nas they were written: and some more of them."
+    kept = "some words, as they were written: and some more of them."[:max_chars]
+    held_out = kept[len(kept) - round(len(kept) * last) :]
+    known = held_out.replace(":", "")
+    if len(known) < 2:
+        with pytest.raises(CorpusError, match=rf"{len(held_out)} characters .* {len(known)};"):
+            evaluate(checkpoint, text, max_chars=max_chars, last=last)
+        return
+    result = evaluate(checkpoint, text, max_chars=max_chars, last=last)
+    assert result.characters == len(known) - 1
+    assert result.coverage == pytest.approx(len(known) / len(held_out))
+    assert result.nats_per_char == pytest.approx(evaluate(checkpoint, known).nats_per_char)
+
+
+@pytest.mark.parametrize("last", [0.0, -0.5, 1.01, float("nan")])
+def test_a_share_that_is_none_is_named(last: float) -> None:
+    with pytest.raises(OptionError, match=f"^last: {last} must be above 0 and at most 1"):
+        evaluate(random_checkpoint(), TEXT, last=last)
+
+
+def test_a_text_cut_to_nothing_is_named() -> None:
+    with pytest.raises(CorpusError, match="max_chars: 0"):
+        evaluate(random_checkpoint(), TEXT, max_chars=0)
+
+
+def test_lines_of_at_least_five_known_characters_are_shown() -> None:
+    result = evaluate(random_checkpoint(), "four\nfives\nßßßß six\n\nanother")
+    assert {line.text for line in result.best_lines} == {"fives", "another"}

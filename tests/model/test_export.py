@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def checkpoint(cell: str = "rnn", layers: int = 1) -> Checkpoint:
     config = ModelConfig(cell, layers, 12, len(vocabulary))
     rng = np.random.default_rng(0)
     parameters = {n: rng.normal(0, 0.6, s).astype(np.float32) for n, s in config.parameter_shapes().items()}
-    return Checkpoint(config, TextRules(), vocabulary, parameters)
+    return Checkpoint(config, TextRules(lowercase=False, newlines="keep"), vocabulary, parameters, digest="5" * 64)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -31,7 +32,43 @@ def test_the_onnx_model_is_the_reference_and_carries_its_vocabulary(cell: str, l
     ours = checkpoint(cell, layers)
     assert export.write_onnx(ours, tmp_path / "m.onnx") < export.TOLERANCE / 2  # ONNX Runtime has a tanh of its own
     facts = {p.key: p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props}
-    assert json.loads(facts["vocabulary"]) == list(ours.vocabulary.characters)
+    assert facts.pop("digest") == ours.digest == "5" * 64
+    assert {name: json.loads(value) for name, value in facts.items()} == {
+        "vocabulary": list(" abc不分开"),
+        "config": {"cell": cell, "num_layers": layers, "hidden_dim": 12, "vocab_size": 7},
+        "text_rules": {"lowercase": False, "newlines": "keep", "normalisation": "NFC"},
+    }
+
+
+def test_the_difference_of_an_onnx_model_is_that_of_its_worst_logit() -> None:
+    ours = checkpoint("gru")
+    data = export.to_onnx(ours)
+    for change in (0.5, -0.25):
+        changed = ours.parameters["b_y"].copy()
+        changed[4] += change
+        other = replace(ours, parameters={**ours.parameters, "b_y": changed})
+        assert export.onnx_difference(data, other) == pytest.approx(abs(change), abs=1e-5)
+
+
+def test_an_onnx_model_whose_state_goes_wrong_is_found_out_though_its_first_step_is_right() -> None:
+    ours = checkpoint("lstm", 2)
+    other = replace(ours, parameters={**ours.parameters, "layer1.W_hf": ours.parameters["layer1.W_hf"] * 1.5})
+    assert export.onnx_difference(export.to_onnx(ours), other) > 0.01
+
+
+@pytest.mark.parametrize(("difference", "fits"), [(0.0, True), (1e-4, True), (1.1e-4, False), (float("nan"), False)])
+def test_a_model_is_written_where_its_logits_are_within_the_tolerance(
+    difference: float, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "onnx_difference", lambda *_: difference)
+    file = tmp_path / "m.onnx"
+    if fits:
+        assert export.write_onnx(checkpoint(), file) == difference
+        assert file.read_bytes() == export.to_onnx(checkpoint())
+        return
+    with pytest.raises(CheckpointError, match=r"m\.onnx: not written.* 1\.1e-04|m\.onnx: not written.* nan"):
+        export.write_onnx(checkpoint(), file)
+    assert not file.exists()
 
 
 def test_an_onnx_model_of_other_weights_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +86,13 @@ def test_the_chapters_five_arrays_come_back_in_any_order_of_characters(tmp_path:
     export.to_mxnet(ours, tmp_path / "params")
     back = export.from_mxnet(tmp_path / "params", list(ours.vocabulary.characters), ours.rules)
     assert all(np.array_equal(back.parameters[n], a) for n, a in ours.parameters.items())
+    assert (back.config, back.vocabulary, back.rules) == (ours.config, ours.vocabulary, ours.rules)
+    assert back.training == {"imported_from": "params"}
+    saved = export.mx.nd.load(str(tmp_path / "params"))
+    assert [array.shape for array in saved] == [(7, 12), (12, 12), (12,), (12, 7), (7,)]
+    words = tmp_path / "params.vocabulary.json"
+    assert "分" in words.read_text(encoding="utf-8")  # a person can read it
+    assert export.read_vocabulary(words) == list(" abc不分开")
 
     order = np.random.default_rng(1).permutation(len(ours.vocabulary))
     p = ours.parameters
@@ -65,13 +109,33 @@ def test_a_damaged_file_of_arrays_is_an_error_and_not_the_end_of_the_process(tmp
     export.to_mxnet(ours, tmp_path / "params")
     whole = (tmp_path / "params").read_bytes()
     (tmp_path / "params").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(CheckpointError, match=r"params: MXNet cannot read it$"):
         export.from_mxnet(tmp_path / "params", list(ours.vocabulary.characters), ours.rules)
 
 
-def test_cells_that_the_chapter_has_not_are_not_exported_to_its_format(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="one rnn layer"):
-        export.to_mxnet(checkpoint("gru"), tmp_path / "params")
+def test_arrays_under_names_and_of_float64_are_read_in_their_order(tmp_path: Path) -> None:
+    ours = checkpoint()
+    named = {n: export.mx.nd.array(ours.parameters[n], dtype="float64") for n in export.CHAPTER_ORDER}
+    export.mx.nd.save(str(tmp_path / "params"), named)
+    back = export.from_mxnet(tmp_path / "params", list(ours.vocabulary.characters), ours.rules)
+    for name, array in ours.parameters.items():
+        assert back.parameters[name].dtype == np.float32
+        assert back.parameters[name].flags.c_contiguous
+        assert np.array_equal(back.parameters[name], array)
+
+
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_another_number_of_arrays_is_a_sentence(count: int, tmp_path: Path) -> None:
+    export.mx.nd.save(str(tmp_path / "params"), [export.mx.nd.zeros((7, 7))] * count)
+    with pytest.raises(CheckpointError, match=rf"params: holds {count} arrays, the chapter's model has 5$"):
+        export.from_mxnet(tmp_path / "params", list(" abc不分开"), TextRules())
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("gru", 1), ("lstm", 1), ("rnn", 2)])
+def test_cells_that_the_chapter_has_not_are_not_exported_to_its_format(cell: str, layers: int, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"one rnn layer, this is {cell} {layers}$"):
+        export.to_mxnet(checkpoint(cell, layers), tmp_path / "params")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +159,7 @@ def test_a_vocabulary_that_is_not_the_chapters_is_a_sentence(
     characters: list[object] = list(ours.vocabulary.characters)
     for place, entry in changed.items():
         characters[place] = entry
-    with pytest.raises(CheckpointError, match=message) as refused:
+    with pytest.raises(CheckpointError, match=f"^vocabulary: {message.removeprefix('vocabulary: ')}") as refused:
         export.from_mxnet(tmp_path / "params", characters, ours.rules)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 500
 
@@ -119,13 +183,13 @@ def test_arrays_of_other_shapes_are_a_sentence(shape: tuple[int, ...], tmp_path:
 @pytest.mark.parametrize("content", [b"", b"{}", b'"abc"', b"[", b"\xff", b"[" * 100_000])
 def test_a_file_that_is_no_list_of_characters_is_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "words.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"words\.json: (cannot be read as a|holds no) JSON list"):
+    with pytest.raises(CheckpointError, match=r"^/.*words\.json: (cannot be read as a|holds no) JSON list"):
         export.read_vocabulary(tmp_path / "words.json")
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(CheckpointError, match=r"^.*params: cannot be written \(.*No such file"):
         export.to_mxnet(checkpoint(), tmp_path / "no folder" / "params")
     (tmp_path / "params").mkdir()
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(CheckpointError, match=r"^.*params: cannot be written \(.*params"):
         export.to_mxnet(checkpoint(), tmp_path / "params")

@@ -8,9 +8,12 @@ import pytest
 
 import model
 from model import checkpoint as checkpoints
+from model.decoding import ALL
 from model.errors import CheckpointError, OptionError, UnknownCharactersError
 from model.language_model import LanguageModel
 from model.prediction import predict_rnn
+from model.random_stream import uniform
+from model.sampling import choose_reference
 from tests.model.tiny import random_prefix, tiny_checkpoint
 
 
@@ -66,19 +69,69 @@ def test_no_prefixes_and_no_characters_are_no_trouble(lm: LanguageModel) -> None
     assert lm.generate([], 10) == []
     (generation,) = lm.generate(["一丁"], 0)
     assert generation.text == "一丁"
+    first, second = lm.generate(["一", "丁"], 0, temperature=1.0)
+    assert (first.text, second.text) == ("一", "丁")
+
+
+def test_a_hundred_characters_are_written_unless_another_number_is_given(lm: LanguageModel) -> None:
+    assert [len(generation.generated) for generation in lm.generate(["一丁", "一"])] == [100, 100]
+
+
+def test_a_model_shows_its_shape_and_where_it_runs(lm: LanguageModel) -> None:
+    assert repr(lm) == "<LanguageModel lstm 2×32, 300 characters, onnxruntime on cpu>"
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.5}, {"temperature": 0.3}, {}])
+def test_a_text_is_drawn_character_by_character_as_the_options_say(
+    lm: LanguageModel, options: dict[str, float]
+) -> None:
+    asked: dict[str, float] = {"temperature": 1.3, "top_k": ALL, "top_p": 1.0, **options}
+    (prefix,) = prefixes(lm, 1)
+    (generation,) = lm.generate([prefix], 30, seed=11, **{"temperature": 1.3, **options})  # type: ignore[arg-type]
+    assert generation.seed == 11
+    state = lm.engine.start(1)
+    for character in prefix:
+        logits, state = lm.engine.step(lm.vocabulary.encode(character).astype(np.int64), state)
+    for position, character in enumerate(generation.generated):
+        place = choose_reference(
+            logits[0], asked["temperature"], int(asked["top_k"]), asked["top_p"], uniform(11, position)
+        )
+        assert lm.vocabulary.characters[place] == character
+        logits, state = lm.engine.step(np.array([place]), state)
+
+
+def test_seed_zero_is_a_seed_like_any_other(lm: LanguageModel) -> None:
+    (prefix,) = prefixes(lm, 1)
+    (one,), (again,) = (lm.generate([prefix], 20, temperature=1.0, seed=0) for _ in range(2))
+    assert one == again
+    assert one.seed == 0
+
+
+def test_a_prefix_is_seen_as_the_corpus_was_and_as_indices_of_64_bits(lm: LanguageModel) -> None:
+    seen, indices = lm.prepare("一\u4e01")
+    assert (seen, indices.tolist(), indices.dtype) == ("一丁", [0, 1], np.int64)
+    assert lm.prepare("x一", unknown="skip")[0] == "一"
 
 
 def test_what_cannot_be_read_is_named(lm: LanguageModel) -> None:
-    with pytest.raises(OptionError, match="prefixes: is one string"):
+    with pytest.raises(OptionError, match=r"^prefixes: is one string"):
         lm.generate("一丁")
-    with pytest.raises(OptionError, match="prefix: is empty"):
-        lm.generate([""])
+    for rule in ("error", "skip"):
+        with pytest.raises(OptionError, match=r"^prefix: is empty"):
+            lm.generate([""], unknown=rule)
+    with pytest.raises(OptionError, match=r"^text: is empty"):
+        lm.score("")
+    with pytest.raises(OptionError, match=r"^unknown: 'guess' is not one of error, skip"):
+        lm.generate(["一"], unknown="guess")
+    with pytest.raises(UnknownCharactersError):
+        lm.score("一x")
     with pytest.raises(UnknownCharactersError, match=r"'x' \(U\+0078\) at position 1"):
         lm.generate(["一x"])
-    with pytest.raises(OptionError, match="prefix: holds no character that the model knows"):
+    with pytest.raises(OptionError, match=r"^prefix: holds no character that the model knows"):
         lm.generate(["xy"], unknown="skip")
-    with pytest.raises(OptionError, match="num_chars: -1"):
-        lm.generate(["一"], -1)
+    for wrong in (-1, True, 2.0, None):
+        with pytest.raises(OptionError, match=f"^num_chars: {wrong!r} is not a whole number of at least 0"):
+            lm.generate(["一"], wrong)  # type: ignore[arg-type]
 
 
 def test_skipping_leaves_out_what_is_unknown(lm: LanguageModel) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.random_stream import draw_seed, philox, uniform
+from model.random_stream import draw_seed, philox, uniform, uniforms
 
 # Known answers for Philox4x32-10 (counter, key, result), published with the algorithm.
 KNOWN_ANSWERS = [
@@ -46,3 +48,27 @@ def test_drawn_seeds_differ_and_are_whole_numbers_in_javascript() -> None:
     seeds = [draw_seed() for _ in range(400_000)]
     assert len(set(seeds)) == len(seeds)
     assert 2**52 < max(seeds) < 2**53 - 16  # n continuations take the seeds above as well
+
+
+def book_philox(counter: list[int], key: list[int]) -> list[int]:
+    """As the paper has it, in whole numbers of any size."""
+    a, b, c, d = counter
+    k, l = key  # noqa: E741
+    for _ in range(10):
+        (high, low), (other_high, other_low) = divmod(0xD2511F53 * a, 2**32), divmod(0xCD9E8D57 * c, 2**32)
+        a, b, c, d = other_high ^ b ^ k, other_low, high ^ d ^ l, low
+        k, l = (k + 0x9E3779B9) % 2**32, (l + 0xBB67AE85) % 2**32  # noqa: E741
+    return [a, b, c, d]
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+def test_a_number_is_the_first_53_bits_of_its_block(seed: int, position: int) -> None:
+    first, second, *_ = book_philox([position % 2**32, position // 2**32, 0, 0], [seed % 2**32, seed // 2**32])
+    expected = (first * 2**32 + second) // 2**11 / 2**53
+    assert uniform(seed, position) == expected
+    assert uniforms(np.array([seed, 1]), np.array([position, 2])).tolist() == [expected, uniform(1, 2)]
+
+
+def test_seeds_without_their_positions_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        uniforms(np.array([1, 2]), np.array([1]))

@@ -87,6 +87,10 @@ def test_unknown_characters_are_named_with_their_positions() -> None:
     )
 
 
+def test_what_is_known_of_a_text_stays_in_its_order() -> None:
+    assert Vocabulary.from_text("ab").known("xbaxxab!") == "baab"
+
+
 def test_a_lone_surrogate_is_an_unknown_character_like_any_other() -> None:
     with pytest.raises(UnknownCharactersError, match=r"U\+D800 at position 1"):
         Vocabulary.from_text("ab").encode("a\ud800")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -147,3 +148,76 @@ def test_onnxruntime_that_falls_back_by_itself_is_not_taken_for_a_gpu(monkeypatc
     monkeypatch.setattr(ort_engine.ort, "InferenceSession", lambda *args, **_: start(*args, providers=[ort_engine.CPU]))
     with pytest.raises(DeviceError, match="could not start its CUDA provider"):
         open_engine(tiny_checkpoint(), "gpu", "onnxruntime")
+
+
+@pytest.mark.parametrize("pattern", ["/dev/nvidia[0-9]*", "/dev/dxg", None])
+def test_a_card_is_looked_for_where_drivers_put_one(pattern: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "glob", lambda given: ["there"] if given == pattern else [])
+    assert engines.gpu_present() == (pattern is not None)
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "threads"), [(1, None, 1), (7, None, 7), (8, None, 8), (64, None, 8), (64, 12, 12), (1, 3, 3)]
+)
+def test_onnxruntime_gets_the_threads_asked_for_or_the_cores_there_are_up_to_eight(
+    cores: int, asked: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    real = ort_engine._options
+
+    def options(count: int, spin: bool) -> Any:
+        made.append((count, spin))
+        return real(1, False)
+
+    monkeypatch.setattr(ort_engine, "available_cores", lambda: cores)
+    monkeypatch.setattr(ort_engine, "_options", options)
+    open_engine(tiny_checkpoint(), "cpu", "onnxruntime", asked, spin=False)
+    open_engine(tiny_checkpoint(), "cpu", "onnxruntime", asked)
+    assert made == [(threads, False), (threads, True)]
+
+
+@pytest.mark.parametrize(("spin", "entry"), [(True, "1"), (False, "0")])
+def test_a_session_has_its_threads_and_says_errors_only(spin: bool, entry: str) -> None:
+    options = ort_engine._options(3, spin)
+    assert (options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level) == (3, 1, 3)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == entry
+
+
+def test_cores_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5} if pid == 0 else set(), raising=False)
+    assert ort_engine.available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for count, cores in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert ort_engine.available_cores() == cores
+
+
+def test_onnxruntime_without_its_cuda_provider_or_a_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ort_engine.ort, "preload_dlls", lambda **_: pytest.fail("went on"), raising=False)
+    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CPU])
+    with pytest.raises(DeviceError, match=r"^device: gpu cannot be used here: .*no CUDA provider"):
+        ort_engine._prepare_cuda()
+    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CUDA, ort_engine.CPU])
+    monkeypatch.setattr(ort_engine.ctypes, "CDLL", missing)
+    with pytest.raises(DeviceError, match=r"^device: gpu cannot be used here: no NVIDIA driver"):
+        ort_engine._prepare_cuda()
+
+
+def test_what_preloading_prints_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = []
+    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CUDA])
+    monkeypatch.setattr(ort_engine.ctypes, "CDLL", loaded.append)
+    monkeypatch.setattr(ort_engine.ort, "preload_dlls", lambda directory: print("missed", directory), raising=False)
+    ort_engine._prepare_cuda()
+    assert loaded == ["libcuda.so.1"]
+    assert capsys.readouterr().out == ""
+
+
+def test_an_error_is_shown_by_its_first_line_or_its_kind() -> None:
+    assert ort_engine._first_line(RuntimeError("\n  one \ntwo")) == "one"
+    assert ort_engine._first_line(RuntimeError(" \n")) == "RuntimeError"

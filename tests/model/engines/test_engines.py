@@ -148,14 +148,94 @@ def test_weights_whose_sums_could_overflow_are_refused_by_name(name: str, backen
         open_engine(with_parameters(checkpoint, **{name: huge}), "cpu", backend)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_logits_and_states_are_the_books_in_float64(cell: str, num_layers: int, backend: str) -> None:
+    checkpoint = tiny_checkpoint(cell, num_layers, hidden_dim=6, vocab_size=9)
+    engine = open_engine(checkpoint, "cpu", backend)
+    p = {name: array.astype(np.float64) for name, array in checkpoint.parameters.items()}
+    ids = np.random.default_rng(0).integers(0, 9, (2, 5))
+    state = engine.start(2)
+    for t in range(5):
+        logits, state = engine.step(np.ascontiguousarray(ids[:, t]), state)
+        Y, expected = book(checkpoint, p, ids[:, : t + 1])
+        np.testing.assert_allclose(logits, Y, rtol=1e-4, atol=1e-5)
+        for own, other in zip(state, expected, strict=True):
+            np.testing.assert_allclose(own[:, :6], other, rtol=1e-4, atol=1e-5)
+            assert not own[:, 6:].any()
+
+
+def book(checkpoint: Checkpoint, p: dict[str, np.ndarray], ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Logits and states after the last character, a layer after the other, by the book's equations."""
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    config, states = checkpoint.config, []
+    inputs = list(np.eye(config.vocab_size)[ids.T])
+    for layer in range(config.num_layers):
+        before = f"layer{layer}." if config.num_layers > 1 else ""
+        q = {name.removeprefix(before): array for name, array in p.items()}
+        H = C = np.zeros((len(ids), config.hidden_dim))
+        outputs = []
+        for X in inputs:
+            if config.cell == "rnn":
+                H = np.tanh(X @ q["W_xh"] + H @ q["W_hh"] + q["b_h"])
+            elif config.cell == "gru":
+                Z, R = (sigmoid(X @ q[f"W_x{g}"] + H @ q[f"W_h{g}"] + q[f"b_{g}"]) for g in "zr")
+                H = Z * H + (1 - Z) * np.tanh(X @ q["W_xh"] + (R * H) @ q["W_hh"] + q["b_h"])
+            else:
+                i, f, o, c = (X @ q[f"W_x{g}"] + H @ q[f"W_h{g}"] + q[f"b_{g}"] for g in "ifoc")
+                C = sigmoid(f) * C + sigmoid(i) * np.tanh(c)
+                H = sigmoid(o) * np.tanh(C)
+            outputs.append(H)
+        states += [H, C] if config.cell == "lstm" else [H]
+        inputs = outputs
+    return inputs[-1] @ p["W_hy"] + p["b_y"], states
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("column", ["h", "y"])
+def test_sums_are_refused_from_where_they_can_overflow_and_not_before(column: str, backend: str) -> None:
+    checkpoint = tiny_checkpoint("rnn", 1, 4, 5)
+    largest = float(np.finfo(np.float32).max)
+    bias, added = (
+        f"b_{column}",
+        sum(len(checkpoint.parameters[n]) for n in checkpoint.parameters if n[-1] == column and n[0] == "W"),
+    )
+    for share, fits in ((0.9, True), (1.1, False)):
+        weights = {
+            n: np.full_like(a, -share * largest / (added + 1))
+            for n, a in checkpoint.parameters.items()
+            if n[-1] == column
+        }
+        changed = with_parameters(checkpoint, **weights)
+        assert bias in weights
+        if fits:
+            open_engine(changed, "cpu", backend)
+            continue
+        with pytest.raises(CheckpointError, match=rf"weights of {column} are so large"):
+            open_engine(changed, "cpu", backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_engine_says_what_it_is(backend: str) -> None:
+    engine = open_engine(tiny_checkpoint("lstm"), "cpu", backend)
+    assert (engine.name, engine.device) == (backend, "cpu")
+    assert [(array.shape, array.dtype) for array in engine.start(3)] == [((3, engine.state_dim), np.float32)] * 2
+    assert engine.state_dim == (17 if backend == "mxnet" else 32)
+
+
 def test_what_cannot_be_opened_is_named() -> None:
     checkpoint = tiny_checkpoint()
     with pytest.raises(OptionError, match="device: 'tpu' is not one of auto, cpu, gpu"):
         open_engine(checkpoint, "tpu")
     with pytest.raises(OptionError, match="backend: 'torch' is not one of auto, mxnet, onnxruntime"):
         open_engine(checkpoint, backend="torch")
-    with pytest.raises(OptionError, match="threads: 0 is not a whole number of at least 1"):
-        open_engine(checkpoint, threads=0)
+    for threads in (0, -1, True, 1.5, "2"):
+        with pytest.raises(OptionError, match=rf"^threads: {threads!r} is not a whole number of at least 1$"):
+            open_engine(checkpoint, threads=threads)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
