@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -48,7 +47,7 @@ async def score_text(request: Request, service: ServiceOf) -> Response:
             text[start + 1 : stop + 1], m.logprobs.tolist(), m.ranks.tolist(), m.entropies.tolist(), strict=True
         )
         return [
-            {"character": c, "logprob": logprob, "rank": rank + 1, "entropy": max(entropy, 0.0)}
+            {"character": c, "logprob": logprob, "rank": rank + 1, "entropy": entropy}
             for c, logprob, rank, entropy in values
         ]
 
@@ -59,6 +58,6 @@ async def score_text(request: Request, service: ServiceOf) -> Response:
         "total": score.total,
         "mean": score.mean,
         "perplexity": score.perplexity,
-        "bits_per_char": max(score.bits_per_char, 0.0) if math.isfinite(score.bits_per_char) else None,
+        "bits_per_char": max(0.0, score.bits_per_char),  # in this order, which makes 0.0 of -0.0
     }
     return response(answer)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,18 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 def test_another_secret_and_other_weights_are_told_apart() -> None:
     config = ModelConfig("rnn", 1, 3, 9)
     token = state_token.sign(continuation(config), 1, DIGEST, b"secret")
-    with pytest.raises(OptionError, match="not a token"):
+    with pytest.raises(OptionError, match="not a token") as refused:
         state_token.read(token, b"other", config, DIGEST)
-    with pytest.raises(state_token.OtherWeightsError):
+    assert not isinstance(refused.value, state_token.OtherWeightsError)
+    assert refused.value.field == "state"
+    with pytest.raises(state_token.OtherWeightsError) as other:
         state_token.read(token, b"secret", config, "cd" * 32)
+    assert other.value.field == "state"
+
+
+def test_a_token_can_stand_in_a_query_as_it_is() -> None:
+    tokens = [state_token.sign(continuation(ModelConfig("rnn", 1, 3, 9)), seed, DIGEST, b"s") for seed in range(40)]
+    assert set("".join(tokens)) == set(ascii_letters + digits + "-_")
 
 
 # Tokens as the service gives them.

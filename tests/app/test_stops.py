@@ -26,6 +26,7 @@ def test_the_text_is_what_a_reader_of_single_characters_gets_however_it_arrives(
     watcher = StopWatcher(stops)
     shown = "".join([watcher.feed(piece) for piece in pieces]) + watcher.end()
     assert (shown, watcher.stopped) == read("".join(pieces), stops)
+    assert watcher.end() == "", "what was held back is given once"
 
 
 @given(pieces=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=6), stops=STOPS)

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from model import checkpoint as checkpoints
+from tests.app.conftest import client_of
 from tests.model.test_cells import book_forward
 
 
@@ -37,7 +38,9 @@ def test_the_scores_are_the_books_in_float64(client: TestClient, models_dir: Pat
 
 def test_a_single_character_has_nothing_to_score(client: TestClient) -> None:
     body = client.post("/score", json={"text": "a"}).json()
-    assert (body["characters"], body["total"], body["perplexity"]) == ([], 0, 1)
+    assert (body["characters"], body["total"], body["mean"], body["perplexity"]) == ([], 0, 0, 1)
+    assert math.copysign(1, body["bits_per_char"]) == 1
+    assert (body["text"], body["model"]) == ("a", "tiny")
 
 
 def test_unknown_characters_follow_the_rule_of_generate(client: TestClient) -> None:
@@ -49,6 +52,41 @@ def test_unknown_characters_follow_the_rule_of_generate(client: TestClient) -> N
         "unknown": [{"character": "本", "positions": [1]}],
     }
     assert client.post("/score", json={"text": "a本b", "unknown": "skip"}).json()["text"] == "ab"
+
+
+def test_the_model_that_is_named_scores(client: TestClient) -> None:
+    text = {"text": "战争 abc"}
+    own, other = (client.post("/score", json={**text, "model": name}).json() for name in ("tiny", "other"))
+    assert (own["model"], other["model"]) == ("tiny", "other")
+    assert own["total"] != other["total"]
+    assert own == client.post("/score", json=text).json()
+    assert client.post("/score", json={**text, "model": "none"}).status_code == 404
+
+
+def test_a_refusal_names_the_text_and_what_is_allowed(models_dir: Path) -> None:
+    with client_of(models_dir, max_prefix_chars=5000, max_answer_mb=1) as client:
+        for text, words in (("a" * 5001, ["5001", "5000"]), ("本", ["character"])):
+            problem = client.post("/score", json={"text": text, "unknown": "skip"}).json()
+            assert (problem["status"], problem["errors"][0]["field"]) == (422, "text")
+            assert all(word in problem["detail"] for word in ["text", *words])
+        assert len(client.post("/score", json={"text": "a" * 5000}).json()["characters"]) == 4999
+    with client_of(models_dir, max_answer_mb=1) as client:
+        problem = client.post("/score", json={"text": "a" * 8000}).json()
+        assert (problem["status"], problem["errors"][0]["field"]) == (422, "text")
+        assert "memory" in problem["detail"]
+
+
+def test_a_score_takes_its_callers_turn_and_has_the_time_limit(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(models_dir, request_timeout_s=17) as client:
+        scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+        submit, seen = scheduler.submit_score, []
+        monkeypatch.setattr(scheduler, "submit_score", lambda request: seen.append(request) or submit(request))
+        assert client.post("/score", json={"text": "ab"}).status_code == 200
+        assert [(request.caller, request.timeout_s, request.alternatives) for request in seen] == [
+            ("testclient", 17, 0)
+        ]
 
 
 @pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": 1}, {"text": "a" * 10_001}, {"text": "a", "seed": 1}])
