@@ -52,7 +52,7 @@ def read(token: str, secret: bytes, config: ModelConfig, digest: str) -> tuple[C
     mac, payload = data[:_MAC_BYTES], data[_MAC_BYTES:]
     # Encoded again it must be the same token: the last letter has bits that decoding drops.
     canonical = base64.urlsafe_b64encode(data).decode().rstrip("=") == token
-    if not canonical or len(payload) < _HEADER.size or not hmac.compare_digest(mac, _mac(payload, secret)):
+    if not canonical or not hmac.compare_digest(mac, _mac(payload, secret)):
         raise OptionError("state", "is not a token that this server gave, or it was changed; begin again with a prefix")
     # From here on the bytes are our own.
     version, digest_bytes, seed, position, pending = _HEADER.unpack_from(payload)

@@ -38,6 +38,27 @@ def test_what_was_signed_is_read_back_bit_for_bit(cell: str, seed: int | None) -
     read, read_seed = state_token.read(token, b"secret", config, DIGEST)
     assert (read.pending, read.position, read_seed) == (3, 41, seed)
     assert all((a == b).all() for a, b in zip(read.arrays, original.arrays, strict=True))
+    assert all(array.dtype == np.float32 for array in read.arrays)
+    wide = Continuation(tuple(array.astype(np.float64) for array in original.arrays), 3, 41)
+    assert state_token.sign(wide, seed, DIGEST, b"secret") == token, "float32, whatever it was"
+
+
+@pytest.mark.parametrize("hidden_dim", [1, 2, 3])
+def test_every_token_is_read_whatever_letters_it_ends_with(hidden_dim: int) -> None:
+    config = ModelConfig("rnn", 1, hidden_dim, 9)
+    for seed in range(600):
+        token = state_token.sign(continuation(config), seed, DIGEST, seed.to_bytes(2, "big"))
+        assert state_token.read(token, seed.to_bytes(2, "big"), config, DIGEST)[1] == seed
+
+
+@pytest.mark.parametrize("hidden_dim", [1, 2, 3])
+def test_one_letter_alone_can_be_the_last(hidden_dim: int) -> None:
+    """Two or four of its bits say nothing where the bytes are no multiple of three."""
+    config = ModelConfig("rnn", 1, hidden_dim, 9)
+    token = state_token.sign(continuation(config), 1, DIGEST, b"secret")
+    for letter in set(ascii_letters + digits + "-_") - {token[-1]}:
+        with pytest.raises(OptionError, match="not a token"):
+            state_token.read(token[:-1] + letter, b"secret", config, DIGEST)
 
 
 def test_every_changed_letter_is_noticed() -> None:
