@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.generation import StepFailed
 from app.metrics import Metrics, ModelMetrics
@@ -115,3 +119,68 @@ def test_two_apps_in_one_process_and_two_models_in_one_app_count_apart() -> None
     ModelMetrics(second, "tiny").finished("length", 100, 1, 1.0)
     name = "nextchar_prompt_chars_total"
     assert [value(first, name), value(first, name, model="other"), value(second, name)] == [1, 10, 100]
+
+
+PER_MODEL = {
+    "nextchar_num_requests_waiting": "gauge",
+    "nextchar_num_requests_running": "gauge",
+    "nextchar_batch_size": "histogram",
+    "nextchar_request_queue_time_seconds": "histogram",
+    "nextchar_time_to_first_char_seconds": "histogram",
+    "nextchar_time_per_output_char_seconds": "histogram",
+    "nextchar_prompt_chars": "counter",
+    "nextchar_generation_chars": "counter",
+    "nextchar_prefix_cache_hits": "counter",
+    "nextchar_prefix_cache_misses": "counter",
+    "nextchar_requests_cancelled": "counter",
+    "nextchar_step_failures": "counter",
+    "nextchar_model_info": "gauge",  # as the text format has no kind of its own for it
+}
+
+
+def test_each_figure_is_exposed_under_its_name_with_its_labels_and_what_it_is() -> None:
+    metrics = Metrics()
+    ModelMetrics(metrics, "tiny").loaded({"digest": "a"})
+    metrics.requests.labels("/generate", "GET", "200").inc()
+    metrics.cut.labels("/generate", "client").inc()
+    metrics.request_seconds.labels("/generate").observe(2.0)
+    families = {f.name: f for f in text_string_to_metric_families(metrics.exposition().decode())}
+    kinds = {name: family.type for name, family in families.items() if not name.endswith("_created")}
+    for_requests = {
+        "nextchar_request_count": "counter",
+        "nextchar_answers_cut": "counter",
+        "nextchar_request_duration_seconds": "histogram",
+    }
+    assert kinds == PER_MODEL | for_requests
+    for name in PER_MODEL:
+        assert all(sample.labels["model"] == "tiny" for sample in families[name].samples), name
+    assert {tuple(sample.labels.items()) for sample in families["nextchar_request_count"].samples} == {
+        (("method", "GET"), ("route", "/generate"), ("status", "200"))
+    }
+    assert families["nextchar_answers_cut"].samples[0].labels == {"route": "/generate", "by": "client"}
+    seconds = {s.labels.get("le"): s.value for s in families["nextchar_request_duration_seconds"].samples}
+    assert (seconds["1.0"], seconds["3.0"]) == (0, 1)
+    assert all(family.documentation for family in families.values())
+
+
+def test_every_figure_that_alerts_and_dashboards_ask_for_is_there() -> None:
+    metrics, root = Metrics(), Path(__file__).parent.parent.parent
+    ModelMetrics(metrics, "tiny").loaded({})
+    metrics.requests.labels("/generate", "GET", "200").inc()
+    metrics.cut.labels("/generate", "client").inc()
+    metrics.request_seconds.labels("/generate").observe(2.0)
+    names = {s.name for f in text_string_to_metric_families(metrics.exposition().decode()) for s in f.samples}
+    panels = json.loads((root / "docs/grafana/nextchar.json").read_text("utf-8"))
+    asked = json.dumps(panels) + (root / "deploy/prometheus/alerts.yml").read_text("utf-8")
+    assert set(re.findall(r"nextchar_[a-z_]+", asked)) <= names
+
+
+def test_rows_of_a_call_are_counted_by_powers_of_two() -> None:
+    metrics = Metrics()
+    told = ModelMetrics(metrics, "tiny")
+    for rows in (1, 2, 3, 1024, 1025):
+        told.tick(rows, 1, 0.001)
+    counts = {le: value(metrics, "nextchar_batch_size_bucket", model="tiny", le=le) for le in ("1.0", "2.0", "4.0")}
+    assert counts == {"1.0": 1, "2.0": 2, "4.0": 3}
+    assert value(metrics, "nextchar_batch_size_bucket", model="tiny", le="1024.0") == 4
+    assert value(metrics, "nextchar_batch_size_bucket", model="tiny", le="+Inf") == 5

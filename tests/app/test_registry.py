@@ -14,6 +14,7 @@ from app.look import DEFAULT_FILE
 from app.registry import Registry, Served
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
+from model.versions import Version
 from tests.app.conftest import client_of, eventually
 from tests.conftest import random_checkpoint
 
@@ -111,6 +112,58 @@ def test_a_folder_of_another_name_is_refused_with_the_reason_and_not_named_among
     assert refused.status == 404
     assert "'My Model' is not served: rename it; there are: a" in refused.detail
     assert refusal(made, "nothing").detail == "model: there is no 'nothing'; there are: a"
+
+
+def test_a_refusal_can_be_told_apart_by_a_program() -> None:
+    for name in (None, "gone", "My Model"):
+        made = registry("b", "a")
+        made.cannot_serve("My Model", "rename it")
+        refused = refusal(made, name)
+        assert refused.status == 404
+        assert refused.code == "model_not_found"
+        assert refused.errors == [{"field": "model", "message": refused.detail}]
+        assert refused.detail.endswith("there are: a, b")
+    assert refusal(registry(), "gone").detail.endswith("there are: none")
+    made.cannot_serve("torn", "is damaged")
+    torn = refusal(made, "torn")
+    assert (torn.status, torn.headers["Retry-After"]) == (503, "5")
+    assert all(word in torn.detail for word in ("torn", "is damaged"))
+
+
+def test_of_many_that_cannot_serve_a_few_are_named_in_order() -> None:
+    made = registry()
+    for name in "edcba":
+        made.cannot_serve(name, f"broken {name}")
+    refused = refusal(made, None)
+    assert refused.headers["Retry-After"] == "5"
+    assert [name for name in "abcde" if f"'{name}' cannot serve: broken {name}" in refused.detail] == ["a", "b", "c"]
+    made.trouble = "not to be listed"
+    assert refusal(made, None).headers["Retry-After"] == "5"
+
+
+def test_what_is_gone_leaves_nothing_behind() -> None:
+    made, first, second = registry(), answering("a"), answering("a")
+    assert made.serve(first) is None
+    assert made.serve(second) is first
+    assert made.find("a") is made.get("a") is second
+    assert made.versions("a") == ()
+    version = Version("0" * 64, 0.0, None, None)
+    made.list_versions("a", [version])
+    made.cannot_serve("a", "is damaged")
+    assert (list(made.versions("a")), made.problem("a")) == ([version], "is damaged")
+    assert made.remove("a") is second
+    assert (made.names(), made.served(), made.find("a"), made.problem("a"), made.versions("a")) == (
+        [],
+        [],
+        None,
+        None,
+        (),
+    )
+    assert made.remove("a") is None
+
+
+def test_those_that_answer_come_in_the_order_of_their_names() -> None:
+    assert [served.name for served in registry("c", "a", "b").served()] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("name", ["nothing", "%2e%2e", "..%2ftiny", "tiny%00", "a" * 5000, DEFAULT_FILE])

@@ -146,10 +146,20 @@ def test_tensors_that_do_not_fit_the_configuration_are_refused(arrays: dict[str,
         parse(signed(arrays=arrays), "m")
 
 
-def test_a_record_of_figures_that_are_not_finite_loads_with_none_in_their_place(tmp_path: Path) -> None:
+def test_figures_that_are_not_finite_are_saved_as_words(tmp_path: Path) -> None:
     diverged = {"train_perplexity": float("inf"), "history": [{"epoch": 1, "train_perplexity": float("nan")}]}
     save(tmp_path / "m", replace(small(), training=diverged))
     assert load(tmp_path / "m").training == {
+        "train_perplexity": "inf",
+        "history": [{"epoch": 1, "train_perplexity": "nan"}],
+    }
+
+
+def test_a_record_that_another_program_wrote_with_figures_that_json_does_not_have_loads_with_none_in_their_place() -> (
+    None
+):
+    record = '{"train_perplexity": Infinity, "history": [{"epoch": 1, "train_perplexity": NaN}]}'
+    assert parse(signed({"training": record}), "m").training == {
         "train_perplexity": None,
         "history": [{"epoch": 1, "train_perplexity": None}],
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.scheduler import Scheduler
 from model.checkpoint import FILE_NAME
 from tests.app.conftest import client_of
 
@@ -67,3 +68,41 @@ def test_a_directory_that_cannot_be_listed_is_said(folder: Path, monkeypatch: py
         assert status == 503
         assert body["problems"]["*"] == f"the models directory {folder} cannot be listed (Permission denied)"
         assert "Permission denied" in client.get("/generate", params={"prefix": "a"}).json()["detail"]
+
+
+def test_a_model_that_hangs_is_named_and_only_the_default_one_makes_it_unready(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[object] = []
+
+    def hangs(self: Scheduler, stall_s: float | None = None) -> str | None:
+        limits.append(stall_s)
+        return "hangs" if self.hangs else None  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Scheduler, "problem", hangs)
+    for name, status, word in (("other", 200, "ready"), ("tiny", 503, "not ready")):
+        with client_of(folder, default_model="tiny", stall_s=7.0) as client:
+            for served in client.app.state.service.registry.served():  # type: ignore[attr-defined]
+                served.scheduler.hangs = served.name == name
+            answers = ({"other", "tiny"} - {name}).pop()
+            assert ready(client) == (status, {"status": word, "models": [answers], "problems": {name: "hangs"}})
+            (listed,) = [m for m in client.get("/models").json()["models"] if m["name"] == name]
+            assert (listed["ready"], listed["problem"]) == (False, "hangs")
+    assert set(limits) == {7.0}
+
+
+def test_without_any_model_it_says_so(tmp_path: Path) -> None:
+    with client_of(tmp_path, default_model=None) as client:
+        status, body = ready(client)
+        assert (status, body["status"], body["models"]) == (503, "not ready", [])
+        assert list(body["problems"]) == ["*"]
+
+
+def test_what_is_told_has_the_kind_of_content_that_its_readers_ask_for(folder: Path) -> None:
+    with client_of(folder) as client:
+        for path in ("/healthz", "/readyz"):
+            assert client.get(path).headers["content-type"] == "application/json"
+        figures = client.get("/metrics")
+        assert figures.status_code == 200
+        assert figures.headers["content-type"].startswith("text/plain; version=")
+        assert "nextchar_model_info{" in figures.text

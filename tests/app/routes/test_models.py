@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from model import checkpoint as checkpoints
 from model.versions import publish
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, eventually
 from tests.conftest import random_checkpoint
 
 
@@ -67,9 +67,20 @@ def test_any_record_is_told_in_json_that_every_reader_can_read(odd: TestClient, 
     told = strict(one.text)["training"]
     assert told in [m["training"] for m in strict(listed.text)["models"]]
     if name == "not finite":
-        assert told == {"train_perplexity": None, "history": [{"loss": None}, {"loss": None}]}
+        assert told == {"train_perplexity": "inf", "history": [{"loss": "nan"}, {"loss": "-inf"}]}
     else:
         assert told == RECORDS[name]
+
+
+def test_figures_that_json_does_not_have_are_told_as_null(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "one", record({}))
+    file = tmp_path / "one" / checkpoints.FILE_NAME
+    metadata = checkpoints.read_metadata(file.read_bytes(), "one")
+    metadata["training"] = '{"train_perplexity": Infinity, "history": [{"loss": NaN}, {"loss": -Infinity}]}'
+    file.write_bytes(checkpoints.serialise(record({}).parameters, metadata)[0])
+    with client_of(tmp_path, default_model=None) as client:
+        told = strict(client.get("/models/one").text)["training"]
+        assert told == {"train_perplexity": None, "history": [{"loss": None}, {"loss": None}]}
 
 
 def test_the_versions_that_can_be_restored_are_listed_last_one_first(tmp_path: Path) -> None:
@@ -110,3 +121,46 @@ def test_a_version_of_a_time_outside_the_calendar_is_no_500(tmp_path: Path, save
         answer = client.get("/models/one")
         assert answer.status_code == 200
         assert len(answer.json()["versions"]) == 1
+
+
+def test_a_model_whose_newest_file_is_torn_serves_the_weights_before_it_and_says_so(tmp_path: Path) -> None:
+    digest = publish(tmp_path / "one", record({}))
+    with client_of(tmp_path, default_model=None, reload_s=0.05) as client:
+        (tmp_path / "one" / checkpoints.FILE_NAME).write_bytes(b"torn")
+        eventually(lambda: client.get("/models/one").json()["problem"])
+        one = client.get("/models/one").json()
+        assert (one["ready"], one["default"], one["digest"]) == (True, True, digest)
+        assert "is not a safetensors file" in one["problem"]
+
+
+def test_one_that_does_not_serve_is_listed_with_its_reason_and_one_that_is_not_there_is_404(tmp_path: Path) -> None:
+    publish(tmp_path / "one", record({}))
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / checkpoints.FILE_NAME).write_bytes(b"torn")
+    with client_of(tmp_path, default_model="two") as client:
+        answer = client.get("/models")
+        assert answer.headers["content-type"] == "application/json"
+        one, two = answer.json()["models"]
+        assert (one["ready"], one["problem"], one["default"]) == (True, None, False)
+        assert set(two) == {"name", "default", "ready", "problem"}
+        assert (two["name"], two["default"], two["ready"]) == ("two", True, False)
+        assert "is not a safetensors file" in two["problem"]
+        assert client.get("/models/one").headers["content-type"] == "application/json"
+        missing = client.get("/models/three")
+        assert missing.status_code == 404
+        assert "three" in missing.json()["detail"]
+
+
+def test_a_versions_figures_are_those_of_its_record(tmp_path: Path) -> None:
+    told = {"saved_at": "2026-01-02T03:04:05.678+02:00", "train_perplexity": 2.5, "validation_perplexity": 3.5}
+    publish(tmp_path / "one", record(told))
+    publish(tmp_path / "one", record({}, 1))
+    (tmp_path / "one" / "versions" / f"{0:064x}.safetensors").write_bytes(b"torn")
+    with client_of(tmp_path, default_model=None) as client:
+        versions = client.get("/models/one").json()["versions"]
+        (good,) = [version for version in versions if version["problem"] is None]
+        assert good["saved_at"] == "2026-01-02T01:04:05+00:00"
+        assert (good["train_perplexity"], good["validation_perplexity"]) == (2.5, 3.5)
+        (bad,) = [version for version in versions if version["problem"] is not None]
+        assert "is not a safetensors file" in bad["problem"]
+        assert bad["digest"] == f"{0:064x}"

@@ -19,6 +19,11 @@ INFINITE = resource.RLIM_INFINITY
         (1024, INFINITE, 1000, 1000, 1064),
         (1024, 1024, 1000, 960, 1024),
         (100, 100, 1000, 50, 100),
+        (1064, 4096, 1000, 1000, None),
+        (1063, 4096, 1000, 1000, 1064),
+        (3, 3, 1000, 1, 3),
+        (128, 128, 1000, 64, 128),
+        (130, 130, 1000, 66, 130),
         (INFINITE, INFINITE, 1000, 1000, None),
     ],
 )
@@ -26,7 +31,13 @@ def test_the_limit_is_raised_as_far_as_needed_and_connections_stay_below_it(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, fit: int, raised_to: int | None
 ) -> None:
     set_to: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    of_files = {resource.RLIMIT_NOFILE: (soft, hard)}
+    monkeypatch.setattr(resource, "getrlimit", of_files.__getitem__)
+
+    def setrlimit(which: int, limits: tuple[int, int]) -> None:
+        assert which == resource.RLIMIT_NOFILE
+        set_to.append(limits)
+
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
     assert connections_that_fit(wanted) == fit
     assert set_to == ([] if raised_to is None else [(raised_to, hard)])
