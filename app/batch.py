@@ -3,6 +3,8 @@
 Synchronous and for one thread: no lock, no event loop, no clock but the one it is handed. What is over, and what may be
 shown, is returned as calls to be made on the event loop. Who is seated when is decided in `outside`; a row that makes
 room is parked, which changes nothing of what it writes. Rows of a request also rest while its reader is too far behind.
+
+Longer than a page because every step of a turn works on the same rows, and an error in any of them ends in one place.
 """
 
 from __future__ import annotations

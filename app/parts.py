@@ -1,6 +1,8 @@
 """What a row is for: one choice of a request, with what of its text was shown, or the reading of a score.
 
 Lives on the decode thread. Knows nothing of places, of time or of the event loop.
+
+Longer than a page because the text, its measures and the state to go on from must be cut at the same character.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ the thread, `batch` what it does in a turn. Knows nothing of HTTP, tokens or tex
 
 The queue is what is open beyond max_rows. Its last eighth is kept for callers who have nothing open, so that one who
 fills it leaves room for the others.
+
+Longer than a page because what is open is counted in one place, by whatever door a request comes in or leaves.
 """
 
 from __future__ import annotations
@@ -242,7 +244,7 @@ class Scheduler:
         return self._loop
 
     def _text(self, indices: Indices) -> str:
-        return self._characters[indices].tobytes().decode("utf-32-le", "surrogatepass")
+        return self._characters[indices].tobytes().decode("utf-32-le")
 
 
 def _holders(answer: Result | Measured) -> list[object]:

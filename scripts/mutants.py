@@ -33,13 +33,19 @@ WORK = ROOT / ".mutants"
 RESULTS, SURVIVORS, TABLE = WORK / "results.json", WORK / "survivors.diff", WORK / "table.md"
 # What tests run as a process of its own, and what is only compiled; a mutant here would never be seen.
 LEFT_OUT = ("app/__main__.py", "model/training/__main__.py", "model/training/bptt/")
-# Tests of a module that do not stand in the file of its name.
+# Tests of a module that do not stand in the file of its name, in the order in which they are run: after that file where
+# it is not named.
 ALSO = {
     "app/answering.py": ["tests/app/test_state_token.py"],
+    "app/batch.py": ["tests/app/test_batch_plain.py", "tests/app/test_batch.py"],
     "app/completions.py": ["tests/app/routes/test_openai.py"],
-    "app/jobs.py": ["tests/app/test_scheduler.py"],
+    "app/jobs.py": ["tests/app/test_batch_plain.py"],
     "app/main.py": ["tests/app/test_operation.py"],
+    "app/outside.py": ["tests/app/test_batch_plain.py"],
+    "app/parts.py": ["tests/app/test_batch_plain.py"],
     "app/routes/health.py": ["tests/app/test_operation.py"],
+    "app/scheduler.py": ["tests/app/test_scheduler_by_hand.py", "tests/app/test_scheduler.py"],
+    "model/decoding.py": ["tests/model/test_decoding_plain.py", "tests/model/test_decoding.py"],
     "model/measure.py": ["tests/model/test_evaluation.py"],
     "model/sampling_rows.py": ["tests/model/test_sampling.py"],
     "model/scoring.py": ["tests/model/test_evaluation.py"],
@@ -54,8 +60,8 @@ OPTIONS = ("-x", "-q", "--tb=short", "--assert=plain", "-p", "no:cacheprovider",
 def tests_of(module: str) -> list[str]:
     """The test file of the module's name and those that ALSO names; else those that import it; else its folder's."""
     folder, _, name = module.rpartition("/")
-    mirrored = f"tests/{folder}/test_{name}"
-    found = [test for test in (mirrored, *ALSO.get(module, ())) if (ROOT / test).exists()]
+    mirrored, also = f"tests/{folder}/test_{name}", ALSO.get(module, [])
+    found = [test for test in (also if mirrored in also else [mirrored, *also]) if (ROOT / test).exists()]
     dotted = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     every = [str(test.relative_to(ROOT)) for test in sorted(ROOT.glob("tests/**/test_*.py"))]
     importing = [test for test in every if dotted in _imported(ROOT / test)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.displacement import Displacement
@@ -10,6 +10,7 @@ from app.displacement import Displacement
 CALLERS = "abcd"
 
 
+@settings(max_examples=50)
 @given(
     held=st.lists(st.sampled_from(CALLERS), max_size=12),
     free=st.integers(0, 3),
@@ -50,3 +51,26 @@ def test_free_places_are_given_before_any_is_taken_and_to_who_holds_least() -> N
     displacement = Displacement(list("aab"), [0, 1, 2], 2)
     displacement.ask({"a": 1, "c": 2}, 3)
     assert displacement.displaced == [0]
+
+
+def test_who_can_be_given_none_leaves_its_turn_and_the_limit_to_the_others() -> None:
+    for limit in (1, 2, 3):
+        displacement = Displacement(list("aabb"), [2, 3], 0)
+        displacement.ask({"a": 1, "b": 1}, limit)
+        assert displacement.displaced == [2]
+
+
+def test_places_are_taken_until_both_hold_as_many_and_nobody_gets_more_than_it_wants() -> None:
+    for wanted, expected in ((1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2]), (9, [0, 1, 2])):
+        displacement = Displacement(list("aaaaaa"), list(range(6)), 0)
+        displacement.ask({"c": wanted}, 9)
+        assert displacement.displaced == expected
+    displacement = Displacement(list("aaa"), [0, 1, 2], 0)
+    displacement.ask({"c": 2}, 9)
+    assert displacement.displaced == [0, 1]
+
+
+def test_from_who_holds_as_many_nothing_is_taken() -> None:
+    displacement = Displacement(list("ab"), [0, 1], 0)
+    displacement.ask({"b": 1}, 1)
+    assert displacement.displaced == [1]

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from app.generation import Generation, ScoreRequest
+from app.generation import GenerateRequest, Generation, ScoreRequest
 from app.inbox import Inbox, Mail
-from app.jobs import Job, ScoreJob
+from app.jobs import GenerateJob, Job, ScoreJob
 
 LOOP = asyncio.new_event_loop()
 LOOP.close()
@@ -50,3 +53,26 @@ def test_closing_ends_the_wait() -> None:
 
 def test_a_wait_with_a_limit_ends_with_nothing() -> None:
     assert not Inbox().take(wait=True, wait_s=0.001)
+
+
+def test_what_waits_is_counted_in_continuations() -> None:
+    inbox = Inbox()
+    inbox.put(GenerateJob(GenerateRequest(np.arange(3), 5, n=4), 0.0, Generation(LOOP)))
+    inbox.put(job())
+    assert len(inbox) == 5
+
+
+@pytest.mark.parametrize("call", [Inbox.put, Inbox.leave, Inbox.catch_up])
+def test_whatever_comes_ends_the_wait_and_what_is_there_is_not_waited_for(call: Callable[[Inbox, Job], None]) -> None:
+    inbox, taken, one = Inbox(), list[Mail | None](), job()
+    thread = threading.Thread(target=lambda: taken.append(inbox.take(wait=True, wait_s=20)))
+    thread.start()
+    while not inbox._changed._waiters:  # type: ignore[attr-defined]
+        time.sleep(0)
+    call(inbox, one)
+    thread.join(10)
+    assert len(taken) == 1
+    assert taken[0]
+    call(inbox, one)
+    assert inbox.take(wait=True, wait_s=20) == taken[0]
+    assert inbox.take(wait=False) == Mail()

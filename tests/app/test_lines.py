@@ -29,3 +29,10 @@ def test_what_is_removed_is_gone_and_the_others_keep_their_order(
     left = [lines.take() for _ in range(len(lines))]
     for caller in range(4):
         assert [i for i in left if i[0] == caller] == [i for i in items if i[0] == caller and i[1] not in unwanted]
+
+
+def test_what_comes_first_of_its_callers_may_be_all_there_is() -> None:
+    lines: Lines[int] = Lines()
+    lines.add_first("a", 1)
+    lines.add("b", 2)
+    assert [lines.take(), lines.take(), len(lines)] == [1, 2, 0]
