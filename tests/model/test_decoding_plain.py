@@ -65,7 +65,7 @@ def finish(decoder: BatchDecoder, max_steps: int = 5) -> None:
 
 
 def test_one_row_reads_and_then_writes() -> None:
-    decoder = BatchDecoder(PlainEngine())
+    decoder = BatchDecoder(PlainEngine(), tick_s=1000.0)
     row = Row(np.array([1, 2, 3]), 20, keep_state=True)
     decoder.admit(row)
     assert (len(decoder), decoder.rows, decoder.steps) == (1, [row], 0)
