@@ -8,6 +8,7 @@ import pytest
 from model.engines import open_engine
 from model.measure import measure
 from model.scoring import Score, score
+from tests.model.plain_engine import PlainEngine, V, greedy
 from tests.model.tiny import CELLS, tiny_checkpoint
 
 
@@ -32,3 +33,29 @@ def test_the_figures_of_a_score_follow_from_its_log_probabilities() -> None:
     assert found.total == pytest.approx(math.log(1 / 64))
     assert found.perplexity == pytest.approx(4.0)
     assert found.bits_per_char == pytest.approx(2.0)
+
+
+def test_a_text_of_one_character_has_nothing_to_be_surprised_at() -> None:
+    engine = PlainEngine()
+    for wanted, there in ((2, 2), (V + 5, V)):
+        found = score(engine, "a", np.array([0]), wanted)
+        assert (found.text, found.total, found.mean, found.perplexity, found.bits_per_char) == ("a", 0, 0, 1, 0)
+        assert (found.measured.logprobs.shape, found.measured.alternatives.shape) == ((0,), (0, there))
+
+
+def test_a_text_that_is_next_to_impossible_still_has_a_figure() -> None:
+    logprobs = np.array([-500.0, -1500.0])
+    found = Score("abc", measure(np.zeros((2, 2), np.float32), np.zeros(2, np.int64))._replace(logprobs=logprobs))
+    assert (found.total, found.mean) == (-2000, -1000)
+    assert found.perplexity == math.exp(700)
+
+
+def test_the_likeliest_text_is_no_surprise_to_an_engine_that_can_be_told() -> None:
+    text = [1, *greedy([1], 30)]
+    found = score(PlainEngine(), "x" * 31, np.array(text))
+    assert found.measured.ranks.tolist() == [0] * 30
+    assert found.measured.alternatives.shape == (30, 0)
+    # Logits are minus the distance from the likeliest, v: the whole is a sum over both sides of it.
+    sums = [sum(math.exp(-abs(other - v)) for other in range(V)) for v in text[1:]]
+    assert found.measured.logprobs == pytest.approx([-math.log(whole) for whole in sums])
+    assert found.perplexity == pytest.approx(math.prod(sums) ** (1 / 30))
