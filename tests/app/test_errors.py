@@ -178,6 +178,7 @@ def test_a_number_is_shown_up_to_77_digits() -> None:
          ("body", "is not JSON: an end too early")),
         ({"loc": ("body", 7), "type": "json_invalid", "msg": "x", "input": "{", "ctx": {"error": "an end"}},
          ("body", "is not JSON: an end")),
+        ({"loc": ("XnX", "XX"), "type": "missing"}, ("XnX.XX", "is missing")),
         ({"loc": ("seed",), "type": "int_type", "msg": "not a number"}, ("seed", "None: not a number")),
     ],
 )  # fmt: skip

@@ -66,6 +66,7 @@ def test_a_preflight_carries_no_key_but_counts() -> None:
         ("two words and more", {"Authorization": "Bearer two words and more"}),
         ("colons:in:the:key", {"Authorization": "basic " + base64.b64encode(b"me:colons:in:the:key").decode()}),
         ("no-base64-at-all!", {"Authorization": "Basic no-base64-at-all!"}),
+        ("abcd!efgh!ijkl!mnop", {"Authorization": "Basic abcd!efgh!ijkl!mnop"}),  # not even without its marks
     ],
 )
 def test_a_key_is_found_wherever_it_may_stand(key: str, headers: dict[str, str]) -> None:
