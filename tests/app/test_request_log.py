@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -81,7 +82,6 @@ def test_a_request_has_one_name_in_its_answer_and_in_every_line_until_it_ends(gi
     name = Headers(raw=begins["headers"])["x-request-id"]
     assert name == given if kept else re.fullmatch("[0-9a-f]{32}", name)
     assert logged.bound == {"request_id": name}
-    assert structlog.contextvars.get_contextvars() == {}
 
 
 def test_two_requests_have_two_names() -> None:
@@ -128,14 +128,21 @@ def test_a_line_and_the_metrics_say_how_it_ended(
         assert found == (1 if by == cut_by else None)
 
 
-def test_an_error_goes_on_behind_its_line() -> None:
+def test_an_error_goes_on_behind_its_line_and_the_name_ends_with_the_request() -> None:
+    absent: Any = None
+
     async def fails(*_: Any) -> None:
         raise ZeroDivisionError
 
-    with capture_logs() as lines, pytest.raises(ZeroDivisionError):
-        sent_by(RequestLog(fails, Metrics()), scope_of())
+    async def one_task() -> dict[str, Any]:
+        structlog.contextvars.bind_contextvars(other="stays")
+        with pytest.raises(ZeroDivisionError):
+            await RequestLog(fails, Metrics())(scope_of(), absent, absent)
+        return structlog.contextvars.get_contextvars()
+
+    with capture_logs() as lines:
+        assert asyncio.run(one_task()) == {"other": "stays"}
     assert [line["status"] for line in lines] == [499]
-    assert structlog.contextvars.get_contextvars() == {}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "BREW", "get"])
@@ -155,12 +162,12 @@ def test_what_is_asked_every_few_seconds_is_logged_for_debugging(route: str) -> 
 
 
 def test_how_long_it_took_stands_in_line_and_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    logged, times = Logged(start(), piece()), iter([1000.0, 1000.25126])
+    logged, times = Logged(start(), piece()), iter([1000.0, 1000.2512634])
     with monkeypatch.context() as patched:
         patched.setattr("time.perf_counter", lambda: next(times))
         logged.ask(scope_of())
     assert logged.line["ms"] == 251.26
-    assert logged.counted("nextchar_request_duration_seconds_sum", route="none") == pytest.approx(0.25126)
+    assert logged.counted("nextchar_request_duration_seconds_sum", route="none") == pytest.approx(0.2512634)
 
 
 class Terminal(io.StringIO):
