@@ -220,11 +220,11 @@ def test_a_folder_that_cannot_be_written_is_said_in_words(tmp_path: Path, monkey
 
 
 KILLED = """
-import os, signal, sys
+import itertools, os, signal, sys
 from pathlib import Path
 from tests.model.test_versions import *
 
-calls, last = 0, int(sys.argv[3])
+calls, last = 0, 0
 
 def counted(real):
     def call(*a, **k):
@@ -235,33 +235,42 @@ def counted(real):
         return real(*a, **k)
     return call
 
-for name in ("link", "replace", "fsync", "utime", "unlink"):
-    setattr(os, name, counted(getattr(os, name)))
-if sys.argv[2] == "publish":
-    publish(Path(sys.argv[1]), model(9))
-else:
-    restore(Path(sys.argv[1]))
+def change(folder):
+    for name in ("link", "replace", "fsync", "utime", "unlink"):
+        setattr(os, name, counted(getattr(os, name)))
+    if sys.argv[2] == "publish":
+        publish(folder, model(9))
+    else:
+        restore(folder)
+
+for last in itertools.count(1):
+    folder = Path(sys.argv[1], str(last))
+    a, b = published(folder, 2)
+    pid = os.fork()
+    if pid == 0:
+        change(folder)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(folder, a, b, status, flush=True)
+    if status != -signal.SIGKILL:
+        break
 """
 
 
 @pytest.mark.parametrize("what", ["publish", "restore"])
 def test_a_kill_at_any_moment_leaves_a_good_model_and_loses_none(tmp_path: Path, what: str) -> None:
-    """`last` walks over every call that changes the disk, up to a run that is not killed at all."""
-    killed, last = True, 0
-    while killed:
-        last += 1
-        folder = tmp_path / str(last)
-        a, b = published(folder, 2)
-        command = [sys.executable, "-W", "ignore", "-c", KILLED, str(folder), what, str(last)]
-        result = subprocess.run(command, cwd=Path.cwd(), check=False)
-        killed = result.returncode == -signal.SIGKILL
-        assert killed or result.returncode == 0
+    """The program walks over every call that changes the disk, up to a run that is not killed at all."""
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path), what]
+    result = subprocess.run(command, cwd=Path.cwd(), stdout=subprocess.PIPE, text=True, check=True)
+    runs = [line.split() for line in result.stdout.splitlines()]
+    assert [int(status) for *_, status in runs] == [-signal.SIGKILL] * (len(runs) - 1) + [0]
+    assert len(runs) > 4
+    for folder, a, b in ((Path(name), a, b) for name, a, b, _ in runs):
         now = load(folder).digest
         assert {now, *digests(folder)} >= {a, b}
         assert all(load(folder / FOLDER_NAME / f"{d}.safetensors").digest == d for d in digests(folder))
         publish(folder, model(10))  # and the next one goes on as if nothing had been
         assert digests(folder)[0] == now
-    assert last > 4
 
 
 def test_the_same_model_published_again_is_no_version_of_itself(tmp_path: Path) -> None:
