@@ -321,11 +321,13 @@ def test_draining_waits_for_what_is_open_and_then_for_the_thread() -> None:
         await asyncio.sleep(0)
         jobs = taken(scheduler)
         for job in jobs:
+            for _ in range(10):  # turns of the loop, so that whoever waits has seen what came
+                await asyncio.sleep(0)
             assert not draining.done()
+            assert not job.generation.done
             with pytest.raises(Draining):
                 scheduler.submit(request())
             job.generation.finish(answer("abcde"))
-            await asyncio.sleep(0)
         while taken_or_none(scheduler) is not None:
             await asyncio.sleep(0)
         await asyncio.sleep(0.02)
