@@ -47,7 +47,9 @@ def write(row: Row, text: str, end: bool = True) -> None:
 
 def test_a_request_is_counted_as_its_choices_and_a_score_as_one() -> None:
     request = GenerateRequest(PREFIX, 5, n=3, caller="somebody")
-    job: Job = GenerateJob(request, 1.5, Generation(LOOP))
+    generation: Generation[Any] = Generation(LOOP)
+    job: Job = GenerateJob(request, 1.5, generation)
+    assert job.generation is generation
     assert (job.caller, job.bytes, job.size, job.read) == ("somebody", request.answer_bytes, 3, 4)
     assert (job.submitted, job.admitted, job.live, job.written) == (1.5, None, 0, 0)
     asked = ScoreRequest(np.arange(6), 2, caller="somebody")

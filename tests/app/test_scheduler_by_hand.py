@@ -45,6 +45,7 @@ class Thread:
     """In the worker's place: does nothing, and says what it was told to say."""
 
     def __init__(self, engine: object, new_batch: object, inbox: object, observer: object, loop: object, fail: Any):
+        self.given: tuple[Any, Any, Any] = engine, observer, new_batch
         self.alive, self.failures = False, 0
         self.last_step: float | None = 1.0
         self.turn_begun: float | None = None
@@ -445,3 +446,34 @@ def test_indices_become_the_vocabularys_text() -> None:
     indices = np.array([0, 5, 4, 3, 0])
     assert scheduler._text(indices) == "".join(vocabulary.characters[index] for index in indices)
     assert scheduler._text(np.zeros(0, np.int64)) == ""
+
+
+def test_the_thread_works_with_the_schedulers_engine_and_tells_its_observer() -> None:
+    async def use() -> None:
+        class Counting(Observer):
+            failed = 0
+
+            def step_failed(self) -> None:
+                self.failed += 1
+
+        engine, observer = PlainEngine(), Counting()
+        scheduler = Scheduler(engine, Vocabulary(LETTERS), observer=observer)
+        scheduler.start()
+        worker: Any = scheduler._worker
+        given, told, new_batch = worker.given
+        assert given is engine
+        told.step_failed()
+        assert observer.failed == 1
+        assert (new_batch().rows, new_batch().waiting) == (0, 0)
+
+    with_a_loop(use)
+
+
+def test_who_has_nothing_open_may_have_the_last_place() -> None:
+    async def use() -> None:
+        scheduler, _ = new_scheduler(max_rows=1, max_queue=8)
+        scheduler.submit(request(n=9))
+        with pytest.raises(QueueFull):
+            scheduler.submit(request(caller="other"))
+
+    with_a_loop(use)
