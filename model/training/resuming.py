@@ -31,7 +31,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], override: bool = 
     An option that only one of them knows counts as None. Raises CheckpointError that names each option which may not
     differ, with both values.
     """
-    differing = sorted(name for name in before.keys() | now.keys() if _plain(before.get(name)) != _plain(now.get(name)))
+    differing = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     never = [name for name in differing if name in FIXED]
     insisted = [name for name in differing if name not in FIXED | FREE | LENGTH]
     groups = ((never, "no run can go on with that"), ([] if override else insisted, "--override goes on nevertheless"))
@@ -45,10 +45,6 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], override: bool = 
             f"the run to resume has other settings: {'; '.join(refused)}; --overwrite begins a new run"
         )
     return [name for name in differing if name not in FREE]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value  # JSON has no tuples
 
 
 def _shown(value: Any) -> str:

@@ -51,6 +51,24 @@ def test_the_share_is_hidden_and_the_rest_scaled_up(share: float) -> None:
     assert abs(mask.mean() - 1) < 5 * np.sqrt((1 / kept - 1) / mask.size)
 
 
+class Counting:
+    """A generator whose bytes are 0, 1, … 255 and again, so that each comes as often as any other."""
+
+    bit_generator = property(lambda self: self)
+
+    def random_raw(self, count: int) -> np.ndarray:
+        return np.resize(np.arange(256, dtype=np.uint8), 8 * count).view(np.uint64)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9])
+def test_of_all_bytes_exactly_the_share_is_hidden_and_the_mean_stays_one(share: float) -> None:
+    options = TrainingOptions(hidden_dim=256, dropout_output=share)
+    mask = dropout.draw(Counting(), options, 3, 2).output  # type: ignore[arg-type]
+    assert mask is not None
+    assert (mask > 0).mean() == round((1 - share) * 256) / 256
+    assert mask.mean(dtype=np.float64) == pytest.approx(1, rel=1e-6)
+
+
 def test_masks_depend_on_the_generator_alone_and_not_on_each_other() -> None:
     a, b, c = masks(1, dropout_output=0.5), masks(1, dropout_output=0.5), masks(2, dropout_output=0.5)
     np.testing.assert_array_equal(a.output, b.output)

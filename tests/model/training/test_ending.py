@@ -49,3 +49,8 @@ def test_a_run_without_other_ends_goes_on_to_its_epochs() -> None:
     at = Position(epoch=199, rises=10**6, step=10**9, seconds=1e12)
     assert ending.reason_to_end(TrainingOptions(), at) is None
     assert not ending.ends_within_epoch(TrainingOptions(), at)
+
+
+def test_an_epoch_is_cut_at_the_very_step() -> None:
+    options = TrainingOptions(steps=10)
+    assert [ending.ends_within_epoch(options, Position(step=step)) for step in (9, 10, 11)] == [False, True, True]

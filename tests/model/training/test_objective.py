@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.device import mx
-from model.training.objective import clipping_factor, global_norm, grad_clipping, perplexity
+from model.training.objective import clipping_factor, global_norm, grad_clipping, hopeless, perplexity
 
 
 def test_perplexity_of_a_perfect_model_and_of_one_that_guesses_evenly() -> None:
@@ -31,9 +31,22 @@ def test_the_norm_of_numbers_that_are_not_finite_is_not_finite() -> None:
             assert not math.isfinite(global_norm(gradient))
 
 
-@pytest.mark.parametrize(("norm", "theta", "factor"), [(10, 5, 0.5), (5, 5, 1), (2, 5, 1), (0, 5, 1), (8, 0.5, 1 / 16)])
+@pytest.mark.parametrize(
+    ("norm", "theta", "factor"), [(10, 5, 0.5), (5, 5, 1), (2, 5, 1), (0, 5, 1), (8, 0.5, 1 / 16), (0.5, 0.125, 0.25)]
+)
 def test_the_factor_brings_the_norm_down_to_theta_and_never_up(norm: float, theta: float, factor: float) -> None:
     assert clipping_factor(norm, theta) == factor
+
+
+@pytest.mark.parametrize("vocab_size", [1, 2, 3, 1465])
+def test_a_loss_above_ten_times_that_of_guessing_evenly_is_hopeless(vocab_size: int) -> None:
+    bound = 10 * math.log(max(vocab_size, 2))  # one character alone cannot be guessed wrongly
+    assert [hopeless(loss, vocab_size) for loss in (0.0, bound, math.nextafter(bound, math.inf))] == [
+        False,
+        False,
+        True,
+    ]
+    assert [hopeless(loss, vocab_size) for loss in (math.nan, math.inf)] == [True, True]
 
 
 @pytest.mark.parametrize("theta", [0.5, 13.0, 100.0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.config import ModelConfig
 from model.corpus import Corpus, TextRules
 from model.encoding import EncodedCorpus, encode
-from model.training import writing
+from model.training import TrainingOptions, writing
 from model.vocabulary import Vocabulary
 
 LETTERS = "abcde"
@@ -20,11 +20,13 @@ CONFIG = ModelConfig("rnn", 1, 1, len(LETTERS))
 class Adding:
     """A backend whose next character is the sum of all that were read, modulo the number of characters."""
 
-    weights = np.zeros(1)
+    weights = np.zeros(1, np.float16)
 
     def step(self, ids: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         (total,) = state
-        total = total + ids[:, None]
+        assert (ids.dtype, ids.shape, total.shape) == (np.int32, (1,), (1, 1))
+        assert total.dtype == self.weights.dtype
+        total = (total + ids[:, None]).astype(total.dtype)
         logits = np.zeros((1, len(LETTERS)))
         logits[0, int(total[0, 0]) % len(LETTERS)] = 1
         return logits, (total,)
@@ -40,6 +42,31 @@ def test_writing_goes_on_from_all_that_was_read(prefix: str, num_chars: int) -> 
     for _ in range(num_chars):
         expected += LETTERS[sum(map(LETTERS.index, expected)) % len(LETTERS)]
     assert writing.write(Adding(), CONFIG, Vocabulary.from_text(LETTERS), prefix, num_chars) == expected
+
+
+def test_a_sample_goes_on_from_a_prefix_as_the_text_is_read() -> None:
+    text = corpus(LETTERS * 9)
+    (found,) = writing.samples(Adding(), CONFIG, text, TrainingOptions(prefixes=("AB",), pred_len=30), 7)  # type: ignore[arg-type]
+    written = writing.write(Adding(), CONFIG, text.vocabulary, "ab", 30)
+    assert (found.epoch, found.prefix, found.text) == (7, "AB", written)
+    windows = [written[i : i + 20] for i in range(13)]
+    assert found.memorised == pytest.approx(sum(window in LETTERS * 9 for window in windows) / 13)
+    several = writing.samples(Adding(), CONFIG, text, TrainingOptions(pred_len=2), 1)  # type: ignore[arg-type]
+    assert [sample.prefix for sample in several] == list(writing.default_prefixes(text))
+    assert {len(sample.text) for sample in several} == {4}
+
+
+WIDE = Vocabulary(chr(0x4E00 + i) for i in range(300))
+IDS = st.sampled_from([0x0000, 0x0001, 0x0100, 0x0101])  # two bytes each; across them stand the others
+
+
+@given(st.lists(IDS, min_size=1, max_size=30), st.lists(IDS, min_size=1, max_size=8), st.integers(1, 3))
+def test_windows_are_compared_character_by_character(text: list[int], written: list[int], window: int) -> None:
+    stretches = [text[i : i + window] for i in range(len(text) - window + 1)]
+    windows = [written[i : i + window] for i in range(len(written) - window + 1)]
+    expected = sum(part in stretches for part in windows) / len(windows) if windows else None
+    whole = EncodedCorpus("wide", "0" * 64, TextRules(), WIDE, np.array(text, np.uint16))
+    assert writing.memorised(WIDE.decode(written), whole, window) == expected
 
 
 def test_samples_begin_as_three_places_of_the_text_do() -> None:
