@@ -50,7 +50,7 @@ ALSO = {
     "model/sampling_rows.py": ["tests/model/test_sampling.py"],
     "model/scoring.py": ["tests/model/test_evaluation.py"],
     "model/training/options.py": ["tests/model/training/test_trainer.py"],
-    "model/training/reference.py": ["tests/model/training/test_trainer.py"],
+    "model/training/trainer.py": ["tests/model/training/test_updates.py"],
 }
 # Imported before the first fork, so that it is done once; what few tests use costs more here than it saves.
 PRELOADED = ("mxnet", "onnx", "onnxruntime", "fastapi.testclient", "pydantic_settings")
