@@ -3,8 +3,10 @@ from __future__ import annotations
 import codecs
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import pytest
@@ -218,25 +220,31 @@ def test_an_error_before_the_first_character_is_a_status_not_an_event(client: Te
 
 
 def test_a_full_queue_is_429_with_retry_after_streamed_or_not(models_dir: Path) -> None:
-    with client_of(models_dir, max_rows=1, max_queue=1, max_num_chars=10**7) as client:
-        registry = client.app.state.service.registry  # type: ignore[attr-defined]
-        scheduler = registry.get("tiny").scheduler
-        endless = [
-            threading.Thread(target=client.post, args=("/generate",), kwargs={"json": {"prefix": "a", "num_chars": c}})
-            for c in (100_000, 1)
-        ]
-        endless[0].start()
-        while scheduler.decoding == 0:
-            pass
-        endless[1].start()
-        while scheduler.waiting == 0:
-            pass
-        for stream in (True, False):
-            response = client.post("/generate", json={"prefix": "a", "stream": stream})
-            assert response.status_code == 429, response.text
-            assert int(response.headers["retry-after"]) >= 1
-        for thread in endless:
-            thread.join()
+    with client_of(models_dir, max_rows=1, max_queue=1, stall_s=300) as client:
+        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        scheduler, engine = served.scheduler, served.lm.engine
+        begun, may_go, advance = threading.Event(), threading.Event(), engine.advance
+
+        def advance_when_it_may(*arguments: Any) -> Any:
+            begun.set()
+            assert may_go.wait(300)
+            return advance(*arguments)
+
+        question = {"prefix": "a", "num_chars": 1}
+        first, second = (threading.Thread(target=post, args=(client,), kwargs=question) for _ in range(2))
+        with mock.patch.object(engine, "advance", advance_when_it_may):
+            first.start()
+            assert begun.wait(300)
+            second.start()
+            while scheduler.waiting == 0:
+                time.sleep(0.005)
+            for stream in (True, False):
+                response = client.post("/generate", json={"prefix": "a", "stream": stream})
+                assert response.status_code == 429, response.text
+                assert int(response.headers["retry-after"]) >= 1
+            may_go.set()
+            first.join()
+            second.join()
 
 
 def test_a_request_that_takes_too_long_is_503(models_dir: Path) -> None:

@@ -466,7 +466,7 @@ def test_a_directory_that_comes_later_is_replaced_or_lies_behind_a_link_that_mov
 
 def test_what_is_being_written_finishes_on_the_weights_it_began_with(tmp_path: Path) -> None:
     save(tmp_path / "one", 1)
-    with client_of(tmp_path, default_model=None, reload_s=0.05, max_num_chars=10**6) as client:
+    with client_of(tmp_path, default_model=None, reload_s=0.05, max_num_chars=10**6, request_timeout_s=600) as client:
         answers: list[str] = []
 
         def long() -> None:
