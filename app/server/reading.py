@@ -64,6 +64,9 @@ class ReadingProtocol(HttpToolsProtocol):
         self._head_bytes += len(piece)
         if self._in_body and not self._body_left:
             self._chunk_line += piece
+        if not self._in_body and self._head_bytes > MAX_HEAD_BYTES:  # a head that came as a whole
+            self.refuse(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
+            return
         try:
             try:
                 self.parser.feed_data(piece)

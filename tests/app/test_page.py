@@ -50,6 +50,7 @@ class Server:
             "NEXTCHAR_DEFAULT_MODEL": "tiny",
             "NEXTCHAR_PORT": str(self.port),
             "NEXTCHAR_MAX_NUM_CHARS": str(ENDLESS),
+            "NEXTCHAR_MAX_ANSWER_MB": "4096",
             "NEXTCHAR_MAX_PREFIX_CHARS": str(ENDLESS),
             "NEXTCHAR_REQUEST_TIMEOUT_S": "300",
             "NEXTCHAR_LOG_LEVEL": "error",

@@ -32,7 +32,9 @@ UNLIMITED = {"rate=20r/s": "rate=10000r/s"}
 
 @pytest.fixture(scope="module")
 def service(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server"), models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000") as server:
+    with Server(
+        tmp_path_factory.mktemp("server"), models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000", NEXTCHAR_MAX_ANSWER_MB="4096"
+    ) as server:
         yield server
 
 

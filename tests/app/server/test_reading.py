@@ -147,6 +147,7 @@ def answers(protocol_input: bytes) -> bytes:
         (b"GET /x HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD_BYTES + 1), b"431"),
         (b"GET /x?" + "分".encode() * (MAX_HEAD_BYTES // 9 + 1), b"431"),
         (b"GET /x HTTP/1.1\r\n" + b"X-A: b\r\n" * MAX_HEAD_BYTES, b"431"),
+        (b"GET /x HTTP/1.1\r\n" + b"X-A: b\r\n" * (MAX_HEAD_BYTES // 8) + b"\r\n", b"431"),
         (b"\r\n" * MAX_HEAD_BYTES, b"431"),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"a" * (MAX_HEAD_BYTES + 1), b""),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * (MAX_HEAD_BYTES + 1), b""),
