@@ -1,6 +1,6 @@
 # Nextchar: `make run` serves, `make test` checks, `make test-deps` gets what its tests need, `make install` only sets up.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-deps lint mutants lock clean
+.PHONY: help install run test test-slow test-deps lint mutants lock clean
 
 # The first Python of 3.10 – 3.12 that starts; `make PYTHON=/path/to/python install` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
@@ -43,7 +43,11 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+# What takes many seconds each: tests of the mutation tester, and of streams across kill -9.
+test-slow: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # The programs that tests need beyond Python; without one, the tests that need it are skipped.
 test-deps: $(INSTALLED_DEV)

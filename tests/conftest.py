@@ -22,6 +22,8 @@ from tests.programs import pytest_terminal_summary, pytest_unconfigure
 
 __all__ = ["pytest_terminal_summary", "pytest_unconfigure", "random_checkpoint", "saved"]
 
+BEGIN_WITH = "test_readme.py"  # one long test: at the end it would run alone
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开不战争中部队"
 
 
@@ -40,6 +42,10 @@ def random_checkpoint(
     parameters = initial_parameters(config, np.random.default_rng(seed), "uniform")
     parameters = {name: (array * scale).astype(np.float32) for name, array in parameters.items()}
     return Checkpoint(config, rules or TextRules(), vocabulary, parameters, {"corpus": "random weights"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != BEGIN_WITH)
 
 
 @pytest.fixture

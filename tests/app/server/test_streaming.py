@@ -22,6 +22,7 @@ def sources() -> Iterator[list[EventSource]]:
         source.closed = True
 
 
+@pytest.mark.slow
 def test_streams_broken_by_kill_9_bring_the_whole_text_once_after_the_restart(
     models_dir: Path, tmp_path: Path, sources: list[EventSource]
 ) -> None:
