@@ -1,6 +1,6 @@
 """From fields that passed their bounds to what the scheduler takes, and from its results to answers.
 
-The one place that knows both sides. Knows nothing of routes or of the wire.
+The one place that knows both sides, and long for that reason. Knows nothing of routes or of the wire.
 """
 
 from __future__ import annotations

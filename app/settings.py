@@ -1,6 +1,7 @@
 """All settings, their bounds and their defaults. The environment is read here and nowhere else.
 
 Every field is the environment variable `NEXTCHAR_` + its name in capitals. An empty variable means the same as none.
+Long because each setting stands here once, with its bound and its description.
 """
 
 from __future__ import annotations
