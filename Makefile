@@ -42,12 +42,18 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+# Many tests wait for a process that they started.
+WORKERS ?= 3
+# A test run starts Python a hundred times: what is compiled once is kept, whatever the environment says.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
-# What takes many seconds each: tests of the mutation tester, and of streams across kill -9.
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+
+# What takes many seconds each and stands beside a faster test of the same thing: streams across kill -9, a page whose
+# server is stopped, damaged results of Numba, the other format of the log.
 test-slow: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 # The programs that tests need beyond Python; without one, the tests that need it are skipped.
 test-deps: $(INSTALLED_DEV)

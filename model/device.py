@@ -16,6 +16,7 @@ import numpy as np
 
 from model import bundled_libraries, cuda_wheels
 from model.errors import DeviceError
+from model.processor import DEVICES
 
 if "bool" not in vars(np):
     np.bool = bool  # type: ignore[attr-defined]
@@ -37,8 +38,6 @@ mx: Any = mxnet  # MXNet has no types
 
 Context = Any  # mx.Context
 NDArray = Any  # mx.nd.NDArray
-
-DEVICES = ("auto", "cpu", "gpu")
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ import onnxruntime
 from model.checkpoint import Checkpoint, write_atomically
 from model.config import ModelConfig
 from model.corpus import TextRules
-from model.device import mx, reason
 from model.engines.fused import fuse
 from model.engines.onnx_graph import step_graph
 from model.errors import CheckpointError, brief, describe
@@ -87,6 +86,8 @@ def write_onnx(checkpoint: Checkpoint, file: Path) -> float:
 
 def to_mxnet(checkpoint: Checkpoint, file: Path) -> None:
     """Saves the parameters as the chapter does, a list of five arrays; its vocabulary goes beside it as JSON."""
+    from model.device import mx, reason
+
     c = checkpoint.config
     if (c.cell, c.num_layers) != ("rnn", 1):
         raise CheckpointError(f"the chapter's list of five arrays holds one rnn layer, this is {c.cell} {c.num_layers}")
@@ -125,17 +126,22 @@ def _check_characters(characters: list[str]) -> None:
             )
 
 
+def read_arrays(file: Path) -> list[npt.NDArray[Any]]:
+    """The arrays in a file of MXNet's, in their order. Raises CheckpointError where there is none or it is damaged."""
+    done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
+    if done.returncode:
+        raise CheckpointError(f"{file}: MXNet cannot read it")
+    with np.load(io.BytesIO(done.stdout)) as stored:
+        return [stored[name] for name in stored.files]
+
+
 def from_mxnet(file: Path, characters: list[str], rules: TextRules) -> Checkpoint:
     """A model of the chapter's five arrays. `characters` is its `idx_to_char`, in whatever order that was.
 
     Raises CheckpointError for a file or a list that are not the chapter's, with the entry or the array that is wrong.
     """
     _check_characters(characters)
-    done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
-    if done.returncode:
-        raise CheckpointError(f"{file}: MXNet cannot read it")
-    with np.load(io.BytesIO(done.stdout)) as stored:
-        arrays = [stored[name] for name in stored.files]
+    arrays = read_arrays(file)
     if len(arrays) != len(CHAPTER_ORDER):
         raise CheckpointError(f"{file}: holds {len(arrays)} arrays, the chapter's model has {len(CHAPTER_ORDER)}")
     try:

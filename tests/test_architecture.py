@@ -55,7 +55,7 @@ def test_mxnet_is_imported_by_the_one_module_that_prepares_it() -> None:
                 assert "mxnet" not in imported_packages(path), f"{path.relative_to(ROOT)} imports mxnet itself"
 
 
-@pytest.mark.parametrize("package", ["model", "app.main"])
+@pytest.mark.parametrize("package", ["model", "app.main", "scripts.train", "scripts.evaluate"])
 def test_importing_loads_no_engine(package: str) -> None:
     program = f"import sys, {package}; print(sorted({{'mxnet', 'onnxruntime', 'torch'}} & sys.modules.keys()))"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

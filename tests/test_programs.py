@@ -42,9 +42,22 @@ def run(folder: Path, *arguments: str, missing: str = "nginx openssl", **environ
     (folder / "test_it.py").write_text(TESTS, "utf-8")
     without = {name: value for name, value in os.environ.items() if name != "CI" and "XDIST" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "xdist",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            folder,
+            folder,
+            *arguments,
+        ],
         cwd=ROOT,
-        env={**without, "PYTHONPATH": str(ROOT), **environment},
+        env={**without, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from glob import glob
 
 from model.checkpoint import Checkpoint
 from model.engines.interface import Engine
 from model.errors import DeviceError, OptionError
+from model.processor import DEVICES, gpu_present
 
-DEVICES = ("auto", "cpu", "gpu")
 CANNOT = "device: gpu cannot be used here: "
 
 log = logging.getLogger(__name__)
@@ -55,11 +54,6 @@ def open_engine(
 def _say_once(line: str) -> None:
     """What holds for the machine is not said again for every model."""
     log.info("%s", line)
-
-
-def gpu_present() -> bool:
-    """Whether it is worth asking MXNet, whose import takes seconds: a device of NVIDIA's, or WSL's door to one."""
-    return bool(glob("/dev/nvidia[0-9]*") or glob("/dev/dxg"))
 
 
 def _mxnet(checkpoint: Checkpoint, device: str, *_: object) -> Engine:

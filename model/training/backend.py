@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import ModelConfig
-from model.device import context
 from model.errors import OptionError
+from model.processor import gpu_present
 from model.training.dropout import NO_MASKS, Masks
 
 Vector = npt.NDArray[np.floating[Any]]
@@ -65,7 +65,8 @@ def create(name: str, device: str, config: ModelConfig, precision: str = "float3
     # Imported here: both import this module for what they are asked to be.
     if name == "numpy" and device == "gpu":
         raise OptionError("backend", "'numpy' computes on the CPU only; choose mxnet for a GPU")
-    if name == "mxnet" or (name == "auto" and context(device).device_type == "gpu"):
+    if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
+        from model.device import context
         from model.training.reference import Reference
 
         if precision == "bfloat16":
@@ -81,3 +82,12 @@ def create(name: str, device: str, config: ModelConfig, precision: str = "float3
     if precision == "auto":
         precision = "bfloat16" if bfloat16.available() else "float32"
     return NumpyBackend(config, precision=precision)
+
+
+def _gpu_is_used(device: str) -> bool:
+    """MXNet, whose import takes seconds, is asked only where there may be a GPU."""
+    if device == "cpu" or (device == "auto" and not gpu_present()):
+        return False
+    from model.device import context
+
+    return bool(context(device).device_type == "gpu")

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from model.cells import INITIALISATIONS
 from model.config import GATES, MAX_HIDDEN_DIM, MAX_LAYERS
-from model.device import DEVICES
 from model.errors import OptionError
+from model.processor import DEVICES
+from model.training.initialise import INITIALISATIONS
 
 # field: (lowest, highest), both allowed
 BOUNDS: dict[str, tuple[float, float]] = {

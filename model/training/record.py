@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.device import mx
 from model.training.objective import perplexity
 
 if TYPE_CHECKING:
     from model.training.trainer import Trainer
 
 HISTORY = ("epoch", "seconds", "train_perplexity", "validation_perplexity")
+MXNET_PACKAGES = ("mxnet", "mxnet-cu117")
 MAX_HISTORY = 400  # rows; enough for a picture
 
 
@@ -46,7 +48,7 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
         "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": trainer.backend.name,
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "mxnet": mx.__version__},
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "mxnet": _version_of_mxnet()},
         "machine": platform.machine(),
     }
 
@@ -55,3 +57,11 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """At most MAX_HISTORY rows, evenly spaced, the last one among them."""
     stride = -(-len(rows) // MAX_HISTORY) if rows else 1
     return rows[::-1][::stride][::-1]
+
+
+def _version_of_mxnet() -> str | None:
+    """Of the package that is installed, the one for the CPU or one for GPUs; importing it to ask takes seconds."""
+    for name in MXNET_PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return None

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import batches, cells
+from model import batches
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.encoding import EncodedCorpus
@@ -28,6 +28,7 @@ from model.errors import CheckpointError, CorpusError, TrainingError
 from model.training import advice, dropout, ending, resuming, validation, writing
 from model.training.backend import Backend, create, lent, zero_state
 from model.training.events import Advice, BatchDone, EpochDone, Event, Finished, Started
+from model.training.initialise import initial_parameters
 from model.training.objective import clipping_factor, global_norm, hopeless, perplexity
 from model.training.optimizers import OPTIMIZERS, follow
 from model.training.options import TrainingOptions
@@ -58,7 +59,7 @@ class Trainer:
         for prefix in options.prefixes:
             corpus.vocabulary.encode(corpus.rules.apply(prefix))  # an unknown character is told now, not after an hour
         self.backend = backend or create(options.backend, options.device, self.config, options.precision)
-        self.backend.load(cells.initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
+        self.backend.load(initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
         weights = self.backend.weights
         self.optimizer = OPTIMIZERS[options.optimizer](weights, self.backend.num_decayed)
         self.average = weights.copy() if options.averaging else None

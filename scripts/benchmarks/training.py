@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from model import cells
 from model.config import ModelConfig
 from model.training.backend import Backend, zero_state
 from model.training.bptt import bfloat16
 from model.training.bptt.backend import NumpyBackend
+from model.training.initialise import initial_parameters
 from model.training.objective import clipping_factor, global_norm
 from model.training.optimizers import OPTIMIZERS
 from scripts.benchmarks import training_peers
@@ -76,7 +76,7 @@ def measure(case: Case, rounds: int, with_torch: bool) -> dict[str, Any]:
 
 
 def _ours(case: Case, backend: Backend, data: Any, labels: Any) -> Callable[[], None]:
-    backend.load(cells.initial_parameters(case.config, np.random.default_rng(0), "uniform"))
+    backend.load(initial_parameters(case.config, np.random.default_rng(0), "uniform"))
     optimizer = OPTIMIZERS[case.optimizer](backend.weights, backend.num_decayed)
     state = zero_state(case.config, case.N)
 

@@ -12,6 +12,7 @@ from model import cells
 from model.config import ModelConfig
 from model.device import mx
 from model.engines.onnxruntime import available_cores
+from model.training.initialise import initial_parameters
 from model.training.objective import grad_clipping
 from model.training.reference import Reference
 
@@ -33,7 +34,7 @@ def chapter(config: ModelConfig, data: Batch, labels: Batch) -> Callable[[], Non
     """Literally: one-hot matrices, an output layer at each step, each parameter clipped and updated by itself."""
     ctx, rng = mx.cpu(), np.random.default_rng(0)
     parameters = {
-        name: mx.nd.array(value, ctx=ctx) for name, value in cells.initial_parameters(config, rng, "normal").items()
+        name: mx.nd.array(value, ctx=ctx) for name, value in initial_parameters(config, rng, "normal").items()
     }
     for parameter in parameters.values():
         parameter.attach_grad()

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from model import checkpoint as checkpoints
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "a secret for tests only"

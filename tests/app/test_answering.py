@@ -40,7 +40,7 @@ from model.errors import OptionError, UnknownCharactersError
 from model.measure import Measured
 from model.sampling import Sampling
 from tests.app.conftest import client_of, settings
-from tests.conftest import LETTERS, random_checkpoint
+from tests.models import LETTERS, random_checkpoint
 
 # Without an engine: fields, and what the scheduler is asked.
 

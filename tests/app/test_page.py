@@ -24,7 +24,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from model import checkpoint as checkpoints
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 from tests.programs import require
 
 START_S = 300  # the longest: a first start compiles, and a machine may have other work
@@ -386,6 +386,7 @@ def test_nothing_blinks_for_people_who_want_no_motion(open_page: Open, motion: s
     assert page.locator("#caret").evaluate("(caret) => getComputedStyle(caret).animationName") == animation
 
 
+@pytest.mark.slow
 def test_goes_on_after_the_server_was_started_anew(server: Server, open_page: Open) -> None:
     page = open_page()
     begin(page, "ab", 20)
@@ -406,7 +407,7 @@ def test_takes_up_a_text_that_broke_off(server: Server, open_page: Open) -> None
     page.get_by_label("Sampled").check()
     page.get_by_label("Seed").fill("5")
     page.get_by_label("Model", exact=True).select_option("slow")
-    length = 3_000
+    length = 1_500
     begin(page, "ab", length)
     some_written(page)
     server.end()
@@ -420,6 +421,7 @@ def test_takes_up_a_text_that_broke_off(server: Server, open_page: Open) -> None
     assert whole.startswith(kept)
 
 
+@pytest.mark.slow
 def test_says_in_plain_words_that_the_server_is_stopping(server: Server, open_page: Open) -> None:
     first, second = open_page(), open_page()
     with writing_without_end(first):

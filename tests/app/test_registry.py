@@ -16,7 +16,7 @@ from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.versions import Version
 from tests.app.conftest import client_of, eventually
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def save(folder: Path, seed: int = 0) -> None:

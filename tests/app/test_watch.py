@@ -25,7 +25,7 @@ from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.prediction import predict_rnn
 from tests.app.conftest import client_of, eventually
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def made(seed: int) -> checkpoints.Checkpoint:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.engines import gpu_present
+from model.processor import gpu_present
 from tests.app.conftest import Server
 from tests.image.dockerfile import ROOT, read
 

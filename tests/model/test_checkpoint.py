@@ -17,7 +17,7 @@ from model.checkpoint import FILE_NAME, Checkpoint, load, parse, save, serialise
 from model.config import ModelConfig
 from model.corpus import TextRules
 from model.errors import CheckpointError
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def small() -> Checkpoint:

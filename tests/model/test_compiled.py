@@ -137,6 +137,7 @@ def test_where_nothing_can_be_written_functions_are_compiled_at_each_start(packa
     assert run(package, NUMBA_CACHE_DIR=str(package / "home")) == "4 0"
 
 
+@pytest.mark.slow
 def test_only_results_of_this_places_earlier_sources_are_removed(package: Path, tmp_path: Path) -> None:
     other = shutil.copytree(package, tmp_path / "other")
     write_inner(other, 10)
@@ -157,6 +158,7 @@ def test_only_results_of_this_places_earlier_sources_are_removed(package: Path, 
     assert (shared / ("0" * 16)).exists()
 
 
+@pytest.mark.slow
 def test_two_processes_that_save_at_once_keep_an_index_that_names_the_right_code(package: Path) -> None:
     (package / "model" / "outer.py").write_text(OUTER.replace("inner(x)", "(x + 1)"))
     first = start(package, SAVE, "index", "1")
@@ -175,6 +177,7 @@ def test_two_processes_that_save_at_once_keep_an_index_that_names_the_right_code
     assert run(package, calls) == "4 3.0 2"
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_as_good_as_none_and_is_replaced(package: Path) -> None:
     run(package)
     damage(package, "nbc", b"")

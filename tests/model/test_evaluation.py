@@ -14,7 +14,7 @@ from model.device import mx
 from model.errors import CorpusError, OptionError
 from model.evaluation import evaluate
 from model.prediction import on_context
-from tests.conftest import LETTERS, random_checkpoint
+from tests.models import LETTERS, random_checkpoint
 
 TEXT = "a small text\nof three lines\nand no more of them" * 8
 

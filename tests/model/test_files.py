@@ -18,7 +18,7 @@ from model import files
 from model.checkpoint import FILE_NAME, load, save
 from model.config import ModelConfig
 from model.errors import CheckpointError
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 GIGABYTE = 10**9
 

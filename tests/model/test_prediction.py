@@ -8,8 +8,8 @@ from model.config import GATES
 from model.corpus import TextRules
 from model.errors import OptionError, UnknownCharactersError
 from model.prediction import predict_rnn
-from tests.conftest import random_checkpoint
 from tests.model.test_cells import book_forward
+from tests.models import random_checkpoint
 
 
 def book_text(checkpoint: Checkpoint, prefix: str, num_chars: int) -> str:

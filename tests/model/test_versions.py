@@ -18,7 +18,7 @@ from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME, Checkpoint, load, save
 from model.errors import CheckpointError
 from model.versions import FOLDER_NAME, KEPT, present, publish, restore, versions
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def model(seed: int, **record: Any) -> Checkpoint:

@@ -21,7 +21,7 @@ from model.corpus import TextRules
 from model.encoding import open_corpus
 from model.training import Trainer, TrainingOptions
 from scripts import evaluate as script
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开éıσς\u0307\n"

@@ -12,7 +12,7 @@ from model import export
 from model.prediction import predict_rnn
 from model.versions import restore, versions
 from scripts import export as script
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 app = typer.Typer()
 app.command()(script.main)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from model.checkpoint import load
 from model.versions import publish
 from scripts.models import app
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def call(*arguments: object) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
 from scripts import runs as script
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 app = typer.Typer()
 app.command()(script.runs)

@@ -18,7 +18,7 @@ from model import checkpoint as checkpoints
 from model.training.events import Sampled
 from scripts import progress
 from scripts.terminal import escaped
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 TITLE = "\x1b]0;x\x07"  # sets the title of a terminal

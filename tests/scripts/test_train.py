@@ -211,7 +211,7 @@ def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -
     assert "--learning-rate" in output
     assert "nothing is saved" in output
     assert not (out / "model.safetensors").exists()
-    climbing = ["--learning-rate=50", "--warmup=1", "--epochs=200", "--clipping-theta=1e9", "--overwrite"]
+    climbing = ["--learning-rate=500", "--warmup=1", "--epochs=200", "--clipping-theta=1e9", "--overwrite"]
     code, output = call(text, out, *SMALL, *climbing)
     record = checkpoints.load(out).training
     assert code == 4

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from model import checkpoint as checkpoints
 from model.versions import publish
 from tests.app.conftest import client_of, eventually
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 
 def record(training: dict[str, Any], seed: int = 0) -> checkpoints.Checkpoint:

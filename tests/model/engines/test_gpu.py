@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from model.engines import gpu_present, open_engine
+from model.engines import open_engine
 from model.engines.interface import CHOOSE, Engine
 from model.errors import DeviceError
 from model.language_model import LanguageModel
+from model.processor import gpu_present
 from tests.model.engines.test_engines import tied_at
 from tests.model.tiny import CELLS, random_prefix, tiny_checkpoint
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+import model.device
+import model.training.backend as backends
 from model.config import ModelConfig
 from model.errors import OptionError
+from model.training import reference
 from model.training.backend import Backend, create, lent, zero_state
 
 BACKENDS = ("numpy", "mxnet")
@@ -75,3 +81,25 @@ def test_a_backend_that_cannot_do_what_is_asked_is_refused() -> None:
     with pytest.raises(OptionError, match="precision: 'bfloat16' is of the numpy backend"):
         create("mxnet", "cpu", config, "bfloat16")
     assert create("auto", "cpu", config).name == "numpy"
+
+
+def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked = ModelConfig("rnn", 1, 4, 5), list[str]()
+
+    def context(device: str) -> Any:
+        asked.append(device)
+        return SimpleNamespace(device_type="cpu")
+
+    monkeypatch.setattr(model.device, "context", context)
+    for present in (False, True):
+        monkeypatch.setattr(backends, "gpu_present", lambda answer=present: answer)
+        for device in ("auto", "cpu", "gpu"):
+            assert create("auto", device, config).name == "numpy"
+    assert asked == ["gpu", "auto", "gpu"]
+
+
+def test_a_gpu_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "gpu_present", lambda: True)
+    monkeypatch.setattr(model.device, "try_gpu", lambda: SimpleNamespace(device_type="gpu"))
+    monkeypatch.setattr(reference, "Reference", lambda config, ctx: ctx.device_type)
+    assert create("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"

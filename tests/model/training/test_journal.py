@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model.training import journal
 from model.training.events import EpochDone, Sampled
 from model.training.journal import (
     METRICS_NAME,
@@ -18,6 +19,12 @@ from model.training.journal import (
     draw,
     read_metrics,
 )
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
+    monkeypatch.setattr(journal, "draw", lambda *_: None)
 
 
 def epoch(number: int, train: float = 2.0, held_out: float | None = None) -> EpochDone:
@@ -41,6 +48,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_nothing_is_touched_before_it_is_entered(tmp_path: Path) -> None:
     write(tmp_path, epoch(1), sample(1))
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -67,6 +75,7 @@ def test_a_picture_of_any_figures_is_drawn_without_a_warning(tmp_path: Path, tra
         draw([{"epoch": 1, "seconds": "inf", "train_perplexity": "inf"}], tmp_path / PICTURE_NAME)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_resumed_run_goes_on_behind_the_epochs_it_keeps(tmp_path: Path) -> None:
     write(tmp_path, *[event for n in range(1, 5) for event in (sample(n), sample(n, "it's", "x\n[y]\n"), epoch(n))])
     write(tmp_path, sample(3, "b", "new"), epoch(3, 7.0), done=2)
@@ -85,6 +94,7 @@ def test_a_resumed_run_goes_on_behind_the_epochs_it_keeps(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_another_run_begins_anew(tmp_path: Path) -> None:
     write(tmp_path, sample(1), epoch(1))
     write(tmp_path, epoch(1, 9.0))
@@ -92,6 +102,7 @@ def test_another_run_begins_anew(tmp_path: Path) -> None:
     assert (tmp_path / SAMPLES_NAME).read_text() == ""
 
 
+@pytest.mark.usefixtures("no_picture")
 @pytest.mark.parametrize("rest", ['{"epoch": 2, "tra', '{"epoch"', "[1]\n", '{"no": 1}\n', "\xff", '{"epoch": "2"}\n'])
 def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path: Path, rest: str) -> None:
     write(tmp_path, epoch(1))

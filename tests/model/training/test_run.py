@@ -16,17 +16,23 @@ from model.checkpoint import FILE_NAME, load, save
 from model.corpus import Corpus, TextRules
 from model.encoding import encode
 from model.errors import CheckpointError, TrainingError
-from model.training import Trainer, TrainingOptions, events
+from model.training import Trainer, TrainingOptions, events, journal
 from model.training import run as module
 from model.training.journal import SAMPLES_NAME, read_metrics
 from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot, run, save_snapshot
-from tests.conftest import random_checkpoint
+from tests.models import random_checkpoint
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 10
 SMALL: dict[str, Any] = {
     "hidden_dim": 8, "num_steps": 8, "batch_size": 4, "epochs": 3, "optimizer": "adam", "learning_rate": 0.01,
     "loss_reduction": "mean", "pred_period": 1, "pred_len": 5, "save_every_s": 0.0, "backend": "numpy",
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
+    monkeypatch.setattr(journal, "draw", lambda *_: None)
 
 
 def trainer(**changes: Any) -> Trainer:

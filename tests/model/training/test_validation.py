@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.cells import initial_parameters
 from model.config import ModelConfig
 from model.training.backend import create
+from model.training.initialise import initial_parameters
 from model.training.validation import WARM_UP, mean_loss
 
 CONFIG = ModelConfig("rnn", 1, 1, 2)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import cells
 from model.config import GATES, ModelConfig
 from model.device import mx
 from model.errors import OptionError
@@ -14,6 +13,7 @@ from model.training.backend import create, zero_state
 from model.training.bptt import bfloat16
 from model.training.bptt.backend import NumpyBackend
 from model.training.dropout import draw
+from model.training.initialise import initial_parameters
 from model.training.options import TrainingOptions
 from model.training.reference import Reference
 
@@ -24,7 +24,7 @@ CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
 
 def pair(cell: str, layers: int, dtype: str, hidden_dim: int = 37) -> tuple[Reference, NumpyBackend]:
     config = ModelConfig(cell, layers, hidden_dim, V)
-    parameters = cells.initial_parameters(config, np.random.default_rng(1), "uniform")
+    parameters = initial_parameters(config, np.random.default_rng(1), "uniform")
     backends = Reference(config, mx.cpu(), dtype), NumpyBackend(config, dtype, threads=2)
     for backend in backends:
         backend.load(parameters)
@@ -101,7 +101,7 @@ def test_steps_give_the_logits_of_the_reference(cell: str) -> None:
 
 def test_parameters_come_back_as_they_were_put_in() -> None:
     for backend in pair("gru", 2, "float32"):
-        parameters = cells.initial_parameters(backend.config, np.random.default_rng(4), "uniform")
+        parameters = initial_parameters(backend.config, np.random.default_rng(4), "uniform")
         backend.load(parameters)
         back = backend.named(backend.weights)
         assert list(back) == list(backend.config.parameter_shapes())
