@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from tests.models import random_checkpoint
 from tests.programs import pytest_terminal_summary, pytest_unconfigure
 
 __all__ = ["pytest_terminal_summary", "pytest_unconfigure", "saved"]
+
+# httpx reads the certificates of all authorities for each request that no client of its own makes: 20 ms each time.
+ssl.create_default_context = cache(ssl.create_default_context)
 
 BEGIN_WITH = "test_readme.py"  # one long test: at the end it would run alone
 

@@ -75,7 +75,7 @@ class Reader:
         assert self.server.stop() == 0
 
     def make_run(self) -> None:
-        run(".venv/bin/python scripts/train.py --out checkpoints/lyrics --hidden-dim 16 --time-budget 2", self.clone)
+        run(".venv/bin/python scripts/train.py --out checkpoints/lyrics --hidden-dim 16 --time-budget 1", self.clone)
         self.start()
 
     def ask(self, curl: str) -> str:
@@ -83,7 +83,7 @@ class Reader:
         return run(curl.replace("curl ", "curl -sS ").replace("http://127.0.0.1:8000", self.server.url), self.clone)
 
     def train(self, commands: str) -> str:
-        shorter = commands.replace("--time-budget 60", "--time-budget 2 --hidden-dim 16")
+        shorter = commands.replace("--time-budget 60", "--time-budget 1 --hidden-dim 16")
         assert shorter != commands
         written = run(shorter, self.clone)
         eventually(
@@ -94,7 +94,7 @@ class Reader:
     def train_again_and_go_back(self, commands: str) -> None:
         model = self.clone / "checkpoints" / "mine" / "model.safetensors"
         before = model.read_bytes()
-        written = run(commands.replace("--time-budget 60", "--time-budget 2 --hidden-dim 16"), self.clone)
+        written = run(commands.replace("--time-budget 60", "--time-budget 1 --hidden-dim 16"), self.clone)
         assert "is kept as a version" in written
         assert model.read_bytes() == before
 

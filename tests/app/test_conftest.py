@@ -44,12 +44,14 @@ def test_a_server_that_ends_by_itself_is_told_with_its_status_and_its_log(models
         Server(tmp_path, models_dir, NEXTCHAR_PORT="x")
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_its_with_when_the_test_fails(models_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Server(tmp_path, models_dir) as server:
         raise ZeroDivisionError
     assert server.process.returncode is not None
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_holds_any_more_is_ended(
     models_dir: Path, tmp_path: Path, started: list[subprocess.Popen[bytes]]
 ) -> None:

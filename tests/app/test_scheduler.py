@@ -230,7 +230,7 @@ def test_a_prefix_read_before_is_not_read_again_and_the_text_is_the_same() -> No
 def test_a_cancelled_request_frees_its_row_and_its_place_in_the_queue() -> None:
     async def use(scheduler: Scheduler) -> None:
         endless = scheduler.submit(request("一", 1_000_000_000))
-        waiting = scheduler.submit(request("一丁", 10))
+        waiting = scheduler.submit(request("一丁", 1_000_000_000))
         other = scheduler.submit(request("七", 10))
         while not scheduler.decoding:
             await asyncio.sleep(0.001)

@@ -22,7 +22,7 @@ FILE = read()
 PLACES = {"PATH", "PYTHONPATH", "NEXTCHAR_MODELS_DIR"}
 
 
-@pytest.fixture(scope="module", params=["auto", "mxnet"])
+@pytest.fixture(scope="module", params=["auto", pytest.param("mxnet", marks=pytest.mark.slow)])
 def running(
     request: pytest.FixtureRequest, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,9 +12,20 @@ from hypothesis import strategies as st
 from model import normalisation
 from model.normalisation import LONG_RUN, last_cut, nfc
 
-EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
-MARKS = [c for c in EVERY if unicodedata.combining(unicodedata.normalize("NFD", c)[0])]
-RUNS = st.lists(st.sampled_from(MARKS), min_size=LONG_RUN - 2, max_size=3 * LONG_RUN).map("".join)
+
+@cache
+def every() -> list[str]:
+    return [chr(code) for code in range(sys.maxunicode + 1)]
+
+
+@cache
+def marks() -> list[str]:
+    return [c for c in every() if unicodedata.combining(unicodedata.normalize("NFD", c)[0])]
+
+
+RUNS = st.deferred(
+    lambda: st.lists(st.sampled_from(marks()), min_size=LONG_RUN - 2, max_size=3 * LONG_RUN).map("".join)
+)
 AWKWARD = st.sampled_from(
     ["a", "é", "ᄀ", "가", "Σ", "İ", "'", ".", " ", "\r", "\n", "\r\n", "分", "\u0344", "\u0f73", "ʰ", "\u0bbe"]
 )
@@ -27,12 +39,12 @@ def test_it_is_unicodes_own_form(text: str) -> None:
 
 def test_all_marks_are_known() -> None:
     table = normalisation._is_mark()
-    assert [chr(code) for code in np.flatnonzero(table)] == MARKS
+    assert [chr(code) for code in np.flatnonzero(table)] == marks()
 
 
 @pytest.mark.parametrize("before", ["", "a", "e\u0301", "가", "\u1100"])
 def test_every_mark_in_a_long_run_comes_out_as_unicode_has_it(before: str) -> None:
-    for mark in MARKS:
+    for mark in marks():
         text = before + (mark + "\u0301\u0327") * LONG_RUN
         assert nfc(text) == unicodedata.normalize("NFC", text)
 
@@ -71,7 +83,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, text: str) -> int:
         "\u0f73" * 5000,
         "é" + "\u0344\u0327" * 3000,
         ("\u0301\u0327" * (LONG_RUN // 2) + "a") * 300,
-        "".join(reversed(MARKS)) * 10,
+        "".join(reversed(marks())) * 10,
     ],
     ids=["alternating", "two blocks", "decomposing", "composed", "short runs", "all marks"],
 )
@@ -95,8 +107,8 @@ def test_the_parts_of_a_cut_text_are_what_the_whole_is(text: str) -> None:
 
 
 def test_a_cut_before_any_character_joins_nothing_to_what_stands_before_it() -> None:
-    seconds = {form[1] for c in EVERY if len(form := unicodedata.normalize("NFD", c)) == 2}
-    for c in EVERY:
+    seconds = {form[1] for c in every() if len(form := unicodedata.normalize("NFD", c)) == 2}
+    for c in every():
         if last_cut("a" + c):
             assert unicodedata.combining(unicodedata.normalize("NFD", c)[0]) == 0, hex(ord(c))
             assert unicodedata.normalize("NFD", c)[0] not in seconds, hex(ord(c))

@@ -73,6 +73,7 @@ def test_tables_are_markdown_and_the_last_line_is_json() -> None:
     assert json.loads(json_line(x=1))["x"] == 1
 
 
+@pytest.mark.slow
 def test_http_asks_a_real_server_and_counts_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "CHAPTER", TINY)
     result = CliRunner().invoke(app, ["http", "--rounds", "1", "--burst-s", "0.3"])

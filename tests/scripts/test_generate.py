@@ -6,20 +6,26 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
 from model.prediction import predict_rnn
+from scripts.generate import generate
 
 ROOT = Path(__file__).parent.parent.parent
 
+app = typer.Typer()
+app.command()(generate)
 
-def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/generate.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
+
+def run(*arguments: object, stdin: str = "") -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def test_each_prefix_is_continued_as_the_reference_does(saved: Path) -> None:
-    result = run(saved, "分开", "不分开", "--num-chars", 20)
+    command = [sys.executable, "scripts/generate.py", saved, "分开", "不分开", "--num-chars", "20"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     checkpoint = checkpoints.load(saved)
     assert result.stdout.splitlines() == [predict_rnn(prefix, 20, checkpoint) for prefix in ("分开", "不分开")]
     assert result.returncode == 0, result.stderr
@@ -35,7 +41,7 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
     result = run(saved, "--interactive", "--num-chars", 5, stdin="本\na\n\nb\n")
     assert result.stdout.splitlines() == [predict_rnn("a", 5, checkpoints.load(saved))]
     assert "'本' (U+672C) at position 0" in result.stderr
-    assert result.returncode == 0
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -50,12 +56,12 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
 )
 def test_what_cannot_be_done_is_one_sentence_and_a_status(saved: Path, arguments: list[str], message: str) -> None:
     result = run(saved, *arguments)
-    assert result.returncode in (1, 2)
+    assert result.exit_code in (1, 2)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     result = run(tmp_path / "nothing", "a")
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "no such file" in result.stderr

@@ -64,6 +64,7 @@ def tensors(out: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in checkpoints.load(out).parameters.items()}
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_is_taken_up_ends_with_the_bytes_of_one_that_was_not(text: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(text, whole, *SMALL)[0] == 0
@@ -103,7 +104,7 @@ def test_a_run_leaves_figures_a_picture_and_samples_and_is_not_repeated(text: Pa
     assert checkpoints.load(out).digest == digest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_ends_the_run_with_what_there_is_saved(number: int, text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     process = start(text, out, "--epochs", "100000", "--save-every", "0")

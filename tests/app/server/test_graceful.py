@@ -117,6 +117,7 @@ def test_at_the_limit_everybody_has_an_answer_and_the_process_ends(
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(models_dir: Path, tmp_path: Path, connect: Connect) -> None:
     server = Server(tmp_path, models_dir, NEXTCHAR_DRAIN_S="600", **PATIENT)
     for _ in range(3):

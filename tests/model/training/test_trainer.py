@@ -35,7 +35,7 @@ def epochs_of(happened: list[events.Event]) -> list[events.EpochDone]:
     return [e for e in happened if isinstance(e, events.EpochDone)]
 
 
-@pytest.mark.parametrize("backend", ["mxnet", "numpy"])
+@pytest.mark.parametrize("backend", [pytest.param("mxnet", marks=pytest.mark.slow), "numpy"])
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_perplexity_falls(cell: str, sampling: str, backend: str) -> None:
@@ -95,10 +95,10 @@ def facts_of(trainer: Trainer) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("sampling", "precision", "steps", "validation"),
     [
-        ("random", "float32", None, 0.2),
+        pytest.param("random", "float32", None, 0.2, marks=pytest.mark.slow),
         ("consecutive", "float32", 27, 0.2),  # it ends within an epoch
         ("consecutive", "auto", None, 0.2),
-        ("consecutive", "float32", 27, 0.0),
+        pytest.param("consecutive", "float32", 27, 0.0, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_taken_up_at_any_event_ends_with_the_same_bytes(

@@ -10,6 +10,8 @@ import pytest
 
 from scripts.mutation.functions import Functions
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 import functools
 
