@@ -226,6 +226,7 @@ def test_an_engine_that_fails_takes_who_is_in_it_and_leaves_who_waits_or_rests()
         bench.turn()
     calls = bench.batch.fail()
     assert [(call, type(error)) for call, error in calls] == [(doomed.generation.fail, StepFailed)]
+    assert [str(error) for _, error in calls] == ["the model failed while it was writing this"]
     bench.batch.check()
     assert (len(bench.cache), bench.batch.rows, doomed in bench.batch) == (0, 0, False)
     assert doomed.parts == []

@@ -101,3 +101,8 @@ def test_what_a_person_wrote_is_in_no_message_and_no_repr() -> None:
     with pytest.raises(ValidationError) as refused:
         body(**secret, n=0)
     assert "my secret" not in str(refused.value)
+
+
+def test_a_penalty_is_refused_in_words() -> None:
+    with pytest.raises(ValidationError, match="penalties are not supported by character models; leave it at 0"):
+        body(frequency_penalty=0.5)

@@ -92,17 +92,19 @@ def test_a_model_that_answers_goes_on_when_its_new_file_does_not_verify_or_its_f
 def test_a_refusal_says_what_to_do() -> None:
     several = refusal(registry("a", "b"), None)
     assert several.status == 404
-    assert "NEXTCHAR_DEFAULT_MODEL" in several.detail
-    assert "there are: a, b" in several.detail
+    assert several.detail == (
+        "model: is missing, and none of several is the default; name one, or set NEXTCHAR_DEFAULT_MODEL; there are: a, b"
+    )
     none = refusal(registry(), None)
     assert (none.status, none.headers["Retry-After"]) == (503, "5")
-    assert "train one" in none.detail
+    assert none.detail == "no model is loaded; train one with scripts/train.py"
     broken = registry()
     broken.cannot_serve("a", "is damaged")
     assert refusal(broken, None).status == refusal(broken, "a").status == 503
     assert "'a' cannot serve: is damaged" in refusal(broken, None).detail
     broken.trouble = "the models directory x cannot be listed (Input/output error)"
     assert "Input/output error" in refusal(broken, None).detail
+    assert refusal(broken, None).status == 503
 
 
 def test_a_folder_of_another_name_is_refused_with_the_reason_and_not_named_among_those_there_are() -> None:

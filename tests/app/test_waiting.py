@@ -73,6 +73,20 @@ def test_a_client_that_leaves_gives_up_all() -> None:
     run(use)
 
 
+def test_a_client_that_leaves_gives_up_the_one_it_waits_for() -> None:
+    async def use() -> None:
+        client = Client()
+        waiting = asyncio.ensure_future(until_gone(client.request, client.generations[0]))
+        await asyncio.sleep(0)
+        client.leaves.set()
+        with pytest.raises(ProblemError) as caught:
+            await waiting
+        assert caught.value.detail == "the client left"
+        assert client.cancelled == [0]
+
+    run(use)
+
+
 def test_one_that_fails_gives_up_the_others_and_says_why() -> None:
     async def use() -> None:
         problems: list[tuple[SchedulerError, int, str | None]] = [

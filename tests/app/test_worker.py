@@ -261,6 +261,7 @@ def test_an_error_fails_who_was_in_it_and_who_had_just_come_and_says_so(caplog: 
     bench.run()
     assert told == [1]
     assert isinstance(lost.generation.error, StepFailed)
+    assert str(lost.generation.error) == "the model failed before it began with this"
     assert inside.generation.error is None
     assert bench.batch.done[-3:] == ["fail", ("leave", [left]), ("wake", [caught_up])]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
@@ -277,6 +278,7 @@ def test_an_error_while_an_error_is_told_of_fails_all_and_begins_anew() -> None:
     assert bench.worker.batch is bench.batches[1]
     assert len(bench.failures) == 2  # then, and at the end
     assert all(isinstance(failure, StepFailed) for failure in bench.failures)
+    assert str(bench.failures[0]) == "the model failed while it was writing this"
     assert bench.alive == [True, False]
     assert bench.worker.turn_begun is None
 
