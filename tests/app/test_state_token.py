@@ -86,6 +86,7 @@ def test_another_secret_and_other_weights_are_told_apart() -> None:
     with pytest.raises(state_token.OtherWeightsError) as other:
         state_token.read(token, b"secret", config, "cd" * 32)
     assert other.value.field == "state"
+    assert "belongs to other weights than this model has now" in str(other.value)
 
 
 def test_a_token_can_stand_in_a_query_as_it_is() -> None:

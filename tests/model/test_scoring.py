@@ -33,6 +33,7 @@ def test_the_figures_of_a_score_follow_from_its_log_probabilities() -> None:
     assert found.total == pytest.approx(math.log(1 / 64))
     assert found.perplexity == pytest.approx(4.0)
     assert found.bits_per_char == pytest.approx(2.0)
+    assert Score("ab", found.measured._replace(logprobs=logprobs[:1])).perplexity == pytest.approx(2.0)
 
 
 def test_a_text_of_one_character_has_nothing_to_be_surprised_at() -> None:

@@ -44,6 +44,18 @@ def test_it_never_holds_more_bytes_than_it_may_and_drops_what_was_not_used_longe
     assert [cache.longest(ids(value))[0] for value in (1, 2, 3, 4)] == [1, 0, 1, 1]
 
 
+def test_of_several_of_one_length_those_that_stay_are_found_when_one_goes() -> None:
+    cache = StateCache(1500)  # three of these entries
+    for value in (1, 2, 3):
+        cache.put(ids(value), state(value))
+    cache.put(ids(9, 9), state(9))
+    assert [cache.longest(ids(value))[0] for value in (1, 2, 3)] == [0, 1, 1]
+    for value in (8, 7, 6):
+        cache.put(ids(9, value), state(9))
+    assert [cache.longest(ids(value))[0] for value in (1, 2, 3)] == [0, 0, 0]
+    assert cache._lengths == {2: 3}, "no length is looked for that nothing has"
+
+
 def test_putting_the_same_again_takes_no_more_room() -> None:
     cache = StateCache(10_000)
     cache.put(ids(1, 2), state(1))

@@ -98,7 +98,7 @@ def test_a_digest_that_is_unknown_ambiguous_or_empty_is_refused_and_changes_noth
     twice = next(letter for letter in first if first.count(letter) > 1)
     unknown = next(letter for letter in "0123456789abcdef" if letter not in first)
     for digest, words in {
-        twice: "could be any of",
+        twice: "could be any of [0-9a-f]{12}, [0-9a-f]{12}(, [0-9a-f]{12})*; give more",
         unknown: "has no version",
         "": "has no version",
         "zz": "has no",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -164,6 +165,12 @@ def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> N
     if status:
         assert written.startswith(b"HTTP/1.1 " + status)
         assert written.count(b"HTTP/1.1") == 1
+        head, _, body = written.partition(b"\r\n\r\n")
+        assert b"\r\ncontent-type: application/problem+json\r\n" in head
+        problem = json.loads(body)
+        assert (problem["status"], problem["type"]) == (int(status), "about:blank")
+        assert problem["title"].encode() in head.splitlines()[0]
+        assert len(problem["detail"]) > 20
     else:  # the app has the request already, and is told why it ends
         assert [message["status"] for message in told] == [431]
 
