@@ -229,3 +229,26 @@ def test_memory_that_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pyt
         checkpoints, "read_tensors", lambda opened, *given: files.read_tensors(NoMemory(opened), *given)
     )
     assert "there is no memory for them" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "is_read"),
+    [([0, 2, 4, 6], False), ([0, 2, 4, 6, 8], True), ([9], False), ([*range(3, 9)], True), ([], False)],
+)
+def test_a_file_with_holes_is_read_where_half_of_it_or_more_was_written(
+    blocks: list[int], is_read: bool, tmp_path: Path
+) -> None:
+    file, block, start = tmp_path / "islands", 65536, b"12345678"
+    with file.open("wb") as opened:
+        opened.write(start)
+        opened.truncate(11 * block)
+        for number in blocks:
+            opened.seek((number + 1) * block)
+            opened.write(bytes([number + 1]) * block)
+    with file.open("rb") as opened:
+        header = opened.read(block)  # the first block is none of the tensors'
+        if is_read:
+            assert files.read_tensors(opened, file, header, 10 * block) == file.read_bytes()
+        else:
+            with pytest.raises(CheckpointError, match="most of it is a hole"):
+                files.read_tensors(opened, file, header, 10 * block)
