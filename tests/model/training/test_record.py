@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model import device
 from model.corpus import Corpus, TextRules
 from model.encoding import encode
 from model.plain_record import worded
 from model.training import Trainer, TrainingOptions
+from model.training import record as module
 from model.training.position import Position
 from model.training.record import MAX_HISTORY, training_record
 
@@ -31,6 +35,23 @@ def test_it_holds_what_it_takes_to_train_again() -> None:
     assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450}
     assert record["versions"]["numpy"] == np.__version__
     assert record["backend"] == "numpy"
+
+
+def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = Position(epoch=2, step=57, seconds=1.23456, memorised=0.25, history=[(1, 0.5, 3.0, None), (2, 1.0, 2.0, 2.5)])
+    record = training_record(trainer(at, "epochs"))
+    assert (record["steps"], record["seconds"], record["memorised"]) == (57, 1.235, 0.25)
+    assert record["history"] == [
+        {"epoch": 1, "seconds": 0.5, "train_perplexity": 3.0, "validation_perplexity": None},
+        {"epoch": 2, "seconds": 1.0, "train_perplexity": 2.0, "validation_perplexity": 2.5},
+    ]
+    assert record["machine"] == os.uname().machine
+    assert record["threads"] == len(os.sched_getaffinity(0))
+    assert record["versions"] == {
+        "python": sys.version.split()[0], "numpy": np.__version__, "mxnet": device.mx.__version__
+    }  # fmt: skip
+    monkeypatch.setattr(module, "MXNET_PACKAGES", ("there-is-none", "also-not"))
+    assert training_record(trainer())["versions"]["mxnet"] is None
 
 
 def test_its_perplexity_is_that_of_the_best_loss_and_only_of_what_was_held_out() -> None:
