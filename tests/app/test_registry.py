@@ -93,7 +93,8 @@ def test_a_refusal_says_what_to_do() -> None:
     several = refusal(registry("a", "b"), None)
     assert several.status == 404
     assert several.detail == (
-        "model: is missing, and none of several is the default; name one, or set NEXTCHAR_DEFAULT_MODEL; there are: a, b"
+        "model: is missing, and none of several is the default; name one, or set NEXTCHAR_DEFAULT_MODEL; "
+        "there are: a, b"
     )
     none = refusal(registry(), None)
     assert (none.status, none.headers["Retry-After"]) == (503, "5")

@@ -220,7 +220,7 @@ def test_an_answer_in_time_stops_its_clock_and_one_that_is_late_is_given_up() ->
         patient = scheduler.submit(request())
         taken(scheduler)[2].generation.finish(answer("abcde"))
         for generation in (late, late_score):
-            with pytest.raises(DeadlineExceeded, match="^the answer took longer than it may$"):
+            with pytest.raises(DeadlineExceeded, match=r"^the answer took longer than it may$"):
                 await generation
         assert (await in_time).choices[0].text == "abcde"
         assert not patient.done
