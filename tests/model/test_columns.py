@@ -31,3 +31,14 @@ def test_writing_into_a_column_writes_into_the_table() -> None:
     columns["number"][1] = 7
     columns.keep(np.array([1, 2]))
     assert columns["number"].tolist() == [7, 2]
+
+
+def test_columns_keep_their_types_and_room_is_doubled_where_there_is_none() -> None:
+    columns = Columns({"number": np.int64, "flag": np.bool_}, capacity=2)
+    rooms = set()
+    for number in range(1000):
+        columns.add({"number": 2**53 + number, "flag": True})
+        rooms.add(len(columns._arrays["number"]))
+    assert (columns["number"].dtype, columns["flag"].dtype) == (np.int64, np.bool_)
+    assert columns["number"].tolist() == [2**53 + number for number in range(1000)]
+    assert sorted(rooms) == [2**n for n in range(1, 11)]

@@ -25,6 +25,8 @@ def test_measure_agrees_with_the_definitions() -> None:
     assert np.array_equal(found.alternatives, order[:, :7])
     assert np.allclose(found.alternative_logprobs, np.take_along_axis(logprobs, order[:, :7], 1), rtol=0, atol=1e-6)
     assert measure(logits[:, :3], np.zeros(20, np.int64), 7).alternatives.shape == (20, 3)
+    assert measure(logits, characters).alternatives.shape == (20, 0)
+    assert [array.dtype for array in found] == [np.float64, np.int32, np.float64, np.int32, np.float64]
 
 
 @settings(max_examples=30, deadline=None)
