@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from model.training import journal
 from model.training.events import EpochDone, Sampled
@@ -73,6 +74,24 @@ def test_a_picture_of_any_figures_is_drawn_without_a_warning(tmp_path: Path, tra
         warnings.simplefilter("error")
         write(tmp_path, epoch(1, train, train))
         draw([{"epoch": 1, "seconds": "inf", "train_perplexity": "inf"}], tmp_path / PICTURE_NAME)
+
+
+def test_the_picture_shows_both_curves_over_epochs_and_over_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    rows = [(1, 2.0, 9.0, 8.0), (2, 4.5, 7.0, 6.0), (3, 6.5, 5.0, 7.5)]
+    names = ("epoch", "seconds", "train_perplexity", "validation_perplexity")
+    draw([dict(zip(names, row, strict=True)) for row in rows], tmp_path / PICTURE_NAME)
+    (figure,) = drawn
+    for place, axes in enumerate(figure.axes):
+        curves = [[[row[place], row[figures]] for row in rows] for figures in (2, 3)]
+        assert [line.get_xydata().tolist() for line in axes.lines] == [*curves, [[rows[1][place], 6.0]]]
+        assert (axes.get_xlabel(), axes.get_yscale()) == (names[place], "log")
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation", "best, 6"]
 
 
 @pytest.mark.usefixtures("no_picture")
