@@ -48,7 +48,7 @@ ALSO = {
     "app/routes/openai.py": ["tests/app/routes/test_openai.py", "tests/app/test_openai.py"],
     "app/scheduler.py": ["tests/app/test_scheduler_by_hand.py", "tests/app/test_scheduler.py"],
     "model/decoding.py": ["tests/model/test_decoding_plain.py", "tests/model/test_decoding.py"],
-    "model/engines/__init__.py": ["tests/model/engines/test_choice.py"],
+    "model/engines/__init__.py": ["tests/model/engines/test_choice.py", "tests/model/engines/test_engines.py"],
     "model/engines/mxnet.py": ["tests/model/engines/test_engines.py"],
     "model/engines/onnx_graph.py": ["tests/model/engines/test_engines.py"],
     "model/engines/onnxruntime.py": ["tests/model/engines/test_engines.py", "tests/model/engines/test_choice.py"],

@@ -12,6 +12,8 @@ from model.config import ModelConfig
 from model.errors import OptionError
 from model.training import reference
 from model.training.backend import Backend, create, lent, zero_state
+from model.training.bptt import backend as fast
+from model.training.bptt import bfloat16
 
 BACKENDS = ("numpy", "mxnet")
 
@@ -103,3 +105,20 @@ def test_a_gpu_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.device, "try_gpu", lambda: SimpleNamespace(device_type="gpu"))
     monkeypatch.setattr(reference, "Reference", lambda config, ctx: ctx.device_type)
     assert create("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"
+
+
+def test_auto_precision_is_what_the_processor_has_and_what_it_has_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, made = ModelConfig("rnn", 1, 4, 5), list[str]()
+    monkeypatch.setattr(fast, "NumpyBackend", lambda _, precision: made.append(precision))
+    monkeypatch.setattr(bfloat16, "available", lambda: True)
+    for precision in ("auto", "bfloat16", "float32"):
+        create("numpy", "cpu", config, precision)
+    monkeypatch.setattr(bfloat16, "available", lambda: False)
+    for precision in ("auto", "float32"):
+        create("auto", "cpu", config, precision)
+    assert made == ["bfloat16", "bfloat16", "float32", "float32", "float32"]
+    with pytest.raises(OptionError, match="precision: this processor does not multiply bfloat16") as refused:
+        create("numpy", "cpu", config, "bfloat16")
+    assert refused.value.field == "precision"
