@@ -12,12 +12,12 @@ from functools import partial
 import structlog
 import uvicorn
 
-from app import request_log
 from app.main import create_app
+from app.operation.log import configure
 from app.server.descriptors import connections_that_fit
 from app.server.graceful import GracefulServer
 from app.server.protocol import Limits, Protocol
-from app.service import Service
+from app.serving.service import Service
 from app.settings import Settings, from_environment
 from model.errors import NextcharError
 
@@ -28,7 +28,7 @@ def main() -> int:
     faulthandler.enable()  # MXNet's own signal handler would end a crash with no trace
     try:
         settings = from_environment()
-        request_log.configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format)
         app = create_app(settings)
     except NextcharError as error:
         print(error, file=sys.stderr)

@@ -14,21 +14,26 @@ from fastapi.routing import APIRoute
 from pydantic import SecretBytes
 from starlette.middleware.cors import CORSMiddleware
 
-from app import errors
-from app.body_kind import FORM, JSON, BodyKind
-from app.body_limit import BodyLimit
-from app.draining import Draining
-from app.foreign_pages import ForeignPages
-from app.last_resort import LastResort
-from app.metrics import Metrics, ModelMetrics
-from app.registry import Registry
-from app.request_log import RequestLog
-from app.routes import generate, health, models, openai, page, score
-from app.schemas import GenerateBody, GenerateQuery, Problem, ScoreBody
-from app.security import Guard
-from app.service import Service
+from app.middleware.body_limit import BodyLimit
+from app.middleware.draining import Draining
+from app.middleware.foreign_pages import ForeignPages
+from app.middleware.guard import Guard
+from app.middleware.last_resort import LastResort
+from app.middleware.request_log import RequestLog
+from app.native import generate, models, score
+from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
+from app.openai import completions as openai
+from app.operation import health
+from app.operation import metrics as figures
+from app.operation.metrics import Metrics, ModelMetrics
+from app.serving.registry import Registry
+from app.serving.service import Service
+from app.serving.watch import Watch
 from app.settings import Settings, left_open
-from app.watch import Watch
+from app.web import page
+from app.wire.body_kind import FORM, JSON, BodyKind
+from app.wire.handlers import install
+from app.wire.openapi import Problem
 
 log = structlog.get_logger()
 
@@ -38,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     secret = secrets.token_bytes(32) if settings.secret is None else settings.secret.get_secret_value().encode()
     registry = Registry(settings.default_model)
     watch = Watch(settings, registry, partial(ModelMetrics, metrics))
-    service = Service(settings, registry, watch, metrics, SecretBytes(secret))
+    service = Service(settings, registry, watch, SecretBytes(secret))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,16 +66,17 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    errors.install(app)
-    for router in (generate.router, score.router, models.router, openai.router, health.router, page.router):
-        app.include_router(router)
-        _add_head(app, router)
+    app.state.metrics = metrics
+    install(app)
+    for routes in (generate, score, models, openai, health, figures, page):
+        app.include_router(routes.router)
+        _add_head(app, routes.router)
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
     app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Draining, service=service)
+    app.add_middleware(Draining, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
     app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
     app.add_middleware(LastResort)
@@ -83,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["Retry-After", "X-Request-ID"],
         )
         app.add_middleware(LastResort)  # for CORS's own errors; the one above gets CORS headers for all others
-    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(RequestLog, count=metrics.count, count_cut=metrics.count_cut)
     return app
 
 

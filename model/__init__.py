@@ -24,7 +24,7 @@ def load(
     Raises CheckpointError for a file that does not verify, DeviceError for a device or backend that cannot be used.
     """
     from model import checkpoint
-    from model.engines import open_engine
+    from model.engines.choice import open_engine
     from model.language_model import LanguageModel
 
     loaded = checkpoint.load(path)

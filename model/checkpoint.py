@@ -8,13 +8,9 @@ Writing and reading stand side by side because each is only right against the ot
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import re
-import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,17 +22,31 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from model.config import ModelConfig
-from model.corpus import TextRules
 from model.errors import CheckpointError, NextcharError, brief
-from model.files import open_regular, read_header, read_tensors
+from model.files import (
+    open_regular,
+    read_header,
+    read_metadata,
+    read_tensors,
+    serialise,
+    verify_digest,
+    write_atomically,
+)
 from model.plain_record import read_record, worded
-from model.vocabulary import Vocabulary
+from model.text.rules import TextRules
+from model.text.vocabulary import Vocabulary
 
 FORMAT = "nextchar/1"
+
+
 FILE_NAME = "model.safetensors"
-_NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+
+
 _FLOAT_BYTES = 4
+
+
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, NextcharError)  # of hostile metadata
+
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -152,96 +162,5 @@ def _serialise(checkpoint: Checkpoint) -> tuple[bytes, str]:
     return serialise(checkpoint.parameters, metadata)
 
 
-def serialise(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> tuple[bytes, str]:
-    """A safetensors file with its own SHA-256 in the metadata's `digest`, and that digest.
-
-    The digest is of the whole file with 64 zeros in the digest's place. The same arrays and metadata give the same
-    bytes: the library writes metadata in a random order, so the header is written again with sorted keys.
-    """
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = safetensors.numpy.save(contiguous, {**metadata, "digest": _NO_DIGEST})
-    header, tensors = _split(data)
-    text = json.dumps(json.loads(header), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    unsigned = struct.pack("<Q", len(text)) + text + tensors
-    digest = hashlib.sha256(unsigned).hexdigest()
-    at = _digest_offset(unsigned, _NO_DIGEST)
-    return unsigned[:at] + digest.encode() + unsigned[at + len(digest) :], digest
-
-
-def read_metadata(data: bytes, name: str) -> dict[str, str]:
-    """The metadata of a safetensors file, unverified. Raises CheckpointError where there is none."""
-    try:
-        header, _ = _split(data)
-        metadata = json.loads(header)["__metadata__"]
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise TypeError("metadata that is not text")
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({brief(error)})") from error
-    return dict(metadata)
-
-
-def verify_digest(data: bytes, metadata: Mapping[str, str], name: str) -> None:
-    """Raises CheckpointError unless the metadata's digest is that of the bytes."""
-    digest = metadata.get("digest", "")
-    at = _digest_offset(data, digest) if re.fullmatch("[0-9a-f]{64}", digest) else -1
-    if at >= 0:
-        unsigned = hashlib.sha256(data[:at])
-        unsigned.update(_NO_DIGEST.encode())
-        unsigned.update(memoryview(data)[at + len(digest) :])
-        if unsigned.hexdigest() == digest:
-            return
-    raise CheckpointError(f"{name}: is damaged, its digest does not match its contents")
-
-
-def _digest_offset(data: bytes, digest: str) -> int:
-    key = b'"digest":"'
-    at = data.find(key + digest.encode() + b'"')
-    return at + len(key) if at >= 0 else -1
-
-
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    (length,) = struct.unpack_from("<Q", data)
-    if length > len(data) - 8:
-        raise ValueError("its header is longer than the file")
-    return data[8 : 8 + length], data[8 + length :]
-
-
 def _json(value: Any) -> str:
     return json.dumps(worded(value), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-
-
-def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:
-    """Writes through a temporary file in the same folder: fsynced, read back, verified, renamed, folder fsynced."""
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a server under another user from reading it
-        read = temporary.read_bytes()
-        if read != data:
-            raise CheckpointError(f"{path}: not saved, the disk gave back other bytes than were written")
-        if verify is not None:
-            verify(read)
-        os.replace(temporary, path)
-        temporary = None
-        sync_folder(path.parent)
-    except OSError as error:
-        raise CheckpointError(f"{path}: not saved ({error.strerror}); the file that stood there is kept") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on disk: a rename before it outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,21 @@ the message. `assert` stays for our own bugs.
 
 from __future__ import annotations
 
+SHOWN_CHARS = 60  # of a value in a message
+
+
+def show(value: object) -> str:
+    """A value as a message can show it: short, printable, on one line."""
+    if isinstance(value, str):
+        text = "'" + "".join(c if c.isprintable() else describe(c) for c in value[: SHOWN_CHARS + 1]) + "'"
+    elif isinstance(value, int) and value.bit_length() > 256:
+        return "a number of over 77 digits"
+    elif isinstance(value, dict | list):
+        return "a list" if isinstance(value, list) else "an object"
+    else:
+        text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
+
 
 class NextcharError(Exception):
     """Anything a person can put right."""

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.checkpoint import Checkpoint
-from model.corpus import check_max_chars
 from model.errors import CorpusError, OptionError
+from model.text.corpus import check_max_chars
 from model.training.backend import zero_state
-from model.training.bptt.backend import NumpyBackend
+from model.training.backends.cpu.backend import NumpyBackend
 
 STEPS = 256  # characters per call
 

@@ -1,22 +1,123 @@
-"""Reads safetensors files that anybody may have put there: regular files only, and never more than was asked for.
-
-Nothing is read or allocated on the word of a number that the file alone claims. Knows nothing of what a file is for.
-"""
+"""Files of tensors: written whole or not at all, with their own digest; read without trusting whoever made them."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
+import re
 import stat
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from model.errors import CheckpointError
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from model.errors import CheckpointError, brief
+
+_NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+
+
+def serialise(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> tuple[bytes, str]:
+    """A safetensors file with its own SHA-256 in the metadata's `digest`, and that digest.
+
+    The digest is of the whole file with 64 zeros in the digest's place. The same arrays and metadata give the same
+    bytes: the library writes metadata in a random order, so the header is written again with sorted keys.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data = safetensors.numpy.save(contiguous, {**metadata, "digest": _NO_DIGEST})
+    header, tensors = _split(data)
+    text = json.dumps(json.loads(header), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    unsigned = struct.pack("<Q", len(text)) + text + tensors
+    digest = hashlib.sha256(unsigned).hexdigest()
+    at = _digest_offset(unsigned, _NO_DIGEST)
+    return unsigned[:at] + digest.encode() + unsigned[at + len(digest) :], digest
+
+
+def read_metadata(data: bytes, name: str) -> dict[str, str]:
+    """The metadata of a safetensors file, unverified. Raises CheckpointError where there is none."""
+    try:
+        header, _ = _split(data)
+        metadata = json.loads(header)["__metadata__"]
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("metadata that is not text")
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({brief(error)})") from error
+    return dict(metadata)
+
+
+def verify_digest(data: bytes, metadata: Mapping[str, str], name: str) -> None:
+    """Raises CheckpointError unless the metadata's digest is that of the bytes."""
+    digest = metadata.get("digest", "")
+    at = _digest_offset(data, digest) if re.fullmatch("[0-9a-f]{64}", digest) else -1
+    if at >= 0:
+        unsigned = hashlib.sha256(data[:at])
+        unsigned.update(_NO_DIGEST.encode())
+        unsigned.update(memoryview(data)[at + len(digest) :])
+        if unsigned.hexdigest() == digest:
+            return
+    raise CheckpointError(f"{name}: is damaged, its digest does not match its contents")
+
+
+def _digest_offset(data: bytes, digest: str) -> int:
+    key = b'"digest":"'
+    at = data.find(key + digest.encode() + b'"')
+    return at + len(key) if at >= 0 else -1
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    (length,) = struct.unpack_from("<Q", data)
+    if length > len(data) - 8:
+        raise ValueError("its header is longer than the file")
+    return data[8 : 8 + length], data[8 + length :]
+
+
+def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:
+    """Writes through a temporary file in the same folder: fsynced, read back, verified, renamed, folder fsynced."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a server under another user from reading it
+        read = temporary.read_bytes()
+        if read != data:
+            raise CheckpointError(f"{path}: not saved, the disk gave back other bytes than were written")
+        if verify is not None:
+            verify(read)
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise CheckpointError(f"{path}: not saved ({error.strerror}); the file that stood there is kept") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on disk: a rename before it outlives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
 
 MAX_HEADER_BYTES = 2**24  # a vocabulary of all of Unicode takes 10 MB
+
+
 _PREFIX_BYTES = 8  # the header's length, before the header
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.arrays import Indices
 from model.checkpoint import Checkpoint
-from model.decoding import ALL, BatchDecoder, Row
-from model.engines.interface import Engine, Indices
+from model.decoding.decoder import BatchDecoder
+from model.decoding.engine import Engine
+from model.decoding.row import ALL, Row
+from model.decoding.scoring import Score, score
 from model.errors import OptionError
-from model.random_stream import draw_seed
-from model.sampling import Sampling
-from model.scoring import Score, score
+from model.sampling.options import Sampling
+from model.sampling.random_stream import draw_seed
 
 MAX_ROWS = 256  # decoded at once; more wait for a place
 CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts

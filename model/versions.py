@@ -19,7 +19,7 @@ from typing import Any
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME, Checkpoint
 from model.errors import CheckpointError, brief
-from model.files import open_regular, read_header
+from model.files import open_regular, read_header, read_metadata, sync_folder, write_atomically
 from model.plain_record import read_record
 
 FOLDER_NAME = "versions"
@@ -81,7 +81,7 @@ def restore(folder: str | Path, digest: str | None = None) -> Version:
     kept = _keep_present(folder)
     try:
         os.replace(file, folder / FILE_NAME)
-        checkpoints.sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise CheckpointError(f"{file}: cannot be put back ({error.strerror}); nothing was changed") from error
     if kept is not None:
@@ -122,9 +122,9 @@ def _keep_present(folder: Path) -> Path | None:
         try:
             os.link(file.resolve(), temporary)  # takes no room, so a full disk can go back too
             os.replace(temporary, kept)
-            checkpoints.sync_folder(kept.parent)
+            sync_folder(kept.parent)
         except OSError:  # a file system without links, or another one behind a symbolic link
-            checkpoints.write_atomically(kept, file.read_bytes())
+            write_atomically(kept, file.read_bytes())
         finally:
             temporary.unlink(missing_ok=True)  # renaming between two names of one file leaves both
     except OSError as error:
@@ -160,7 +160,7 @@ def _describe(file: Path) -> Version:
     try:
         with open_regular(file) as opened:
             saved_at = os.fstat(opened.fileno()).st_mtime
-            metadata = checkpoints.read_metadata(read_header(opened, file), str(file))
+            metadata = read_metadata(read_header(opened, file), str(file))
         record = read_record(metadata["training"])
         if named and metadata["digest"] != digest:
             raise CheckpointError(f"{file}: holds another model than its name says")

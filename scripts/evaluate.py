@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 
 from model import checkpoint as checkpoints
-from model.corpus import read_text
 from model.errors import NextcharError, describe
 from model.evaluation import evaluate
+from model.text.corpus import read_text
 from scripts.terminal import escaped
 
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from model import checkpoint as checkpoints
-from model import export, versions
-from model.corpus import TextRules
+from model import versions
 from model.errors import NextcharError
+from model.export import mxnet as export
+from model.export.onnx import write_onnx
+from model.text.rules import TextRules
 
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -41,7 +43,7 @@ def main(
             return
         loaded = checkpoints.load(checkpoint)
         if onnx is not None:
-            difference = export.write_onnx(loaded, onnx)
+            difference = write_onnx(loaded, onnx)
             console.print(f"wrote {onnx}; its logits are within {difference:.1e} of the reference's")
         if to_mxnet is not None:
             export.to_mxnet(loaded, to_mxnet)

@@ -32,29 +32,32 @@ ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".mutants"
 RESULTS, SURVIVORS, TABLE = WORK / "results.json", WORK / "survivors.diff", WORK / "table.md"
 # What tests run as a process of its own, and what is only compiled; a mutant here would never be seen.
-LEFT_OUT = ("app/__main__.py", "model/training/__main__.py", "model/training/bptt/")
+LEFT_OUT = ("app/__main__.py", "model/training/__main__.py", "model/training/backends/cpu/", "model/kernels/")
 # Tests of a module that do not stand in the file of its name, in the order in which they are run: after that file where
 # it is not named.
 ALSO = {
-    "app/answering.py": ["tests/app/test_state_token.py"],
-    "app/batch.py": ["tests/app/test_batch_plain.py", "tests/app/test_batch.py"],
-    "app/completions.py": ["tests/app/routes/test_openai.py"],
-    "app/jobs.py": ["tests/app/test_batch_plain.py"],
-    "app/main.py": ["tests/app/test_operation.py"],
-    "app/outside.py": ["tests/app/test_batch_plain.py"],
-    "app/parts.py": ["tests/app/test_batch_plain.py"],
-    "app/routes/generate.py": ["tests/app/routes/test_generate.py", "tests/app/test_generate.py"],
-    "app/routes/health.py": ["tests/app/test_operation.py"],
-    "app/routes/openai.py": ["tests/app/routes/test_openai.py", "tests/app/test_openai.py"],
-    "app/scheduler.py": ["tests/app/test_scheduler_by_hand.py", "tests/app/test_scheduler.py"],
-    "model/decoding.py": ["tests/model/test_decoding_plain.py", "tests/model/test_decoding.py"],
-    "model/engines/__init__.py": ["tests/model/engines/test_choice.py", "tests/model/engines/test_engines.py"],
+    "app/serving/question.py": ["tests/app/native/test_tokens.py"],
+    "app/scheduling/batch.py": ["tests/app/scheduling/test_batch_plain.py", "tests/app/scheduling/test_batch.py"],
+    "app/openai/answers.py": ["tests/app/openai/test_completions.py"],
+    "app/scheduling/jobs.py": ["tests/app/scheduling/test_batch_plain.py"],
+    "app/main.py": ["tests/app/operation/test_operation.py"],
+    "app/scheduling/outside.py": ["tests/app/scheduling/test_batch_plain.py"],
+    "app/scheduling/parts.py": ["tests/app/scheduling/test_batch_plain.py"],
+    "app/native/generate.py": ["tests/app/native/test_generate.py", "tests/app/native/test_answers_to_requests.py"],
+    "app/operation/health.py": ["tests/app/operation/test_operation.py"],
+    "app/openai/completions.py": ["tests/app/openai/test_completions.py", "tests/app/openai/test_openai.py"],
+    "app/scheduling/scheduler.py": [
+        "tests/app/scheduling/test_scheduler_by_hand.py",
+        "tests/app/scheduling/test_scheduler.py",
+    ],
+    "model/decoding/decoder.py": ["tests/model/decoding/test_decoder_plain.py", "tests/model/decoding/test_decoder.py"],
+    "model/engines/choice.py": ["tests/model/engines/test_choice.py", "tests/model/engines/test_engines.py"],
     "model/engines/mxnet.py": ["tests/model/engines/test_engines.py"],
     "model/engines/onnx_graph.py": ["tests/model/engines/test_engines.py"],
     "model/engines/onnxruntime.py": ["tests/model/engines/test_engines.py", "tests/model/engines/test_choice.py"],
-    "model/measure.py": ["tests/model/test_evaluation.py"],
-    "model/sampling_rows.py": ["tests/model/test_sampling.py"],
-    "model/scoring.py": ["tests/model/test_evaluation.py"],
+    "model/decoding/measure.py": ["tests/model/test_evaluation.py"],
+    "model/sampling/rows.py": ["tests/model/sampling/test_rows.py"],
+    "model/decoding/scoring.py": ["tests/model/test_evaluation.py"],
     "model/training/options.py": ["tests/model/training/test_trainer.py"],
     "model/training/trainer.py": ["tests/model/training/test_updates.py"],
 }
@@ -127,7 +130,7 @@ def preload() -> None:
     hypothesis.settings.load_profile("mutants")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        np.bool = bool  # type: ignore[attr-defined]  # as in model/device.py, for MXNet
+        np.bool = bool  # type: ignore[attr-defined]  # as in model/reference/device.py, for MXNet
         for name in PRELOADED:
             with contextlib.suppress(ImportError, OSError):
                 importlib.import_module(name)
@@ -147,7 +150,7 @@ def _row(name: str, counts: Counter[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation testing.")
-    parser.add_argument("modules", nargs="*", help="such as app/stops.py; all where none is named")
+    parser.add_argument("modules", nargs="*", help="such as app/scheduling/stops.py; all where none is named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants tested at once")
     parser.add_argument("--sample", type=int, help="mutants of each module; all where it is not given")
     options = parser.parse_args()

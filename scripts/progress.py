@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text
 
 from model import checkpoint as checkpoints
-from model.training import Trainer, events
+from model.training import Trainer
+from model.training.report import events
 from model.training.run import run
 from scripts.terminal import escaped
 

@@ -8,9 +8,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from model import checkpoint as checkpoints
-from model.corpus import TextRules
-from model.encoding import open_corpus
 from model.errors import CheckpointError, NextcharError, OptionError
+from model.text.encoding import open_corpus
+from model.text.rules import TextRules
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
 from model.training.run import RESUME_NAME, Snapshot, check_free, check_name, read_snapshot
 from scripts.progress import console, watch

@@ -11,7 +11,6 @@ import pytest
 
 with warnings.catch_warnings():  # MXNet's import is the one place whose warnings are not ours
     warnings.simplefilter("ignore")
-    import model.device  # noqa: F401
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint

@@ -6,9 +6,9 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.corpus import TextRules
-from model.training.initialise import initial_parameters
-from model.vocabulary import Vocabulary
+from model.text.rules import TextRules
+from model.text.vocabulary import Vocabulary
+from model.training.optimisation.initialise import initial_parameters
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开不战争中部队"
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,106 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # A package may import itself and what stands behind it here.
 MAY_IMPORT = {"model": set(), "app": {"model"}, "scripts": {"model"}}
+
+# A room is a folder or a module. It may import itself, and the rooms and modules that stand behind it here.
+# Imports inside functions and those for types count as well.
+ROOMS = {
+    "app/refusals.py": "model/errors.py",
+    "app/server/": "",
+    "app/web_origin.py": "",
+    "app/settings.py": "app/web_origin.py model/errors.py model/versions.py",
+    "app/scheduling/": "app/refusals.py model/arrays.py model/decoding/ model/sampling/ model/text/vocabulary.py",
+    "app/serving/": (
+        "app/refusals.py app/scheduling/ app/settings.py model/__init__.py model/arrays.py model/checkpoint.py "
+        "model/decoding/measure.py model/errors.py model/files.py model/language_model.py model/sampling/ "
+        "model/versions.py"
+    ),
+    "app/wire/": "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py model/errors.py",
+    "app/middleware/": "app/web_origin.py app/wire/ model/errors.py",
+    "app/native/": (
+        "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py app/serving/ app/settings.py app/wire/ "
+        "model/arrays.py model/config.py model/decoding/measure.py model/decoding/scoring.py model/errors.py "
+        "model/sampling/options.py model/versions.py"
+    ),
+    "app/openai/": (
+        "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py app/serving/ app/settings.py app/wire/ "
+        "model/arrays.py model/decoding/measure.py model/errors.py model/sampling/options.py"
+    ),
+    "app/operation/": "app/scheduling/observer.py app/serving/service.py app/wire/json.py",
+    "app/web/": "app/wire/",
+    "app/main.py": (
+        "app/middleware/ app/native/ app/openai/ app/operation/ app/serving/ app/settings.py app/web/ app/wire/"
+    ),
+    "app/__main__.py": (
+        "app/main.py app/operation/log.py app/server/ app/serving/service.py app/settings.py model/errors.py"
+    ),
+    "model/arrays.py": "",
+    "model/errors.py": "",
+    "model/kernels/": "",
+    "model/plain_record.py": "",
+    "model/processor.py": "",
+    "model/config.py": "model/errors.py",
+    "model/files.py": "model/errors.py",
+    "model/sampling/": "model/errors.py model/kernels/compiled.py",
+    "model/text/": "model/errors.py",
+    "model/checkpoint.py": "model/config.py model/errors.py model/files.py model/plain_record.py model/text/",
+    "model/decoding/": "model/arrays.py model/config.py model/kernels/compiled.py model/sampling/",
+    "model/reference/": "model/checkpoint.py model/config.py model/errors.py model/processor.py",
+    "model/versions.py": "model/checkpoint.py model/errors.py model/files.py model/plain_record.py",
+    "model/engines/": (
+        "model/arrays.py model/checkpoint.py model/config.py model/decoding/engine.py model/errors.py "
+        "model/processor.py"
+    ),
+    "model/language_model.py": "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/",
+    "model/__init__.py": "model/checkpoint.py model/engines/choice.py model/language_model.py",
+    "model/evaluation.py": (
+        "model/checkpoint.py model/errors.py model/text/ model/training/backend.py model/training/backends/cpu/"
+    ),
+    "model/export/": "model/checkpoint.py model/config.py model/engines/ model/errors.py model/files.py model/text/",
+    "model/training/optimisation/initialise.py": "model/config.py",
+    "model/training/position.py": "model/errors.py",
+    "model/training/resuming.py": "model/errors.py",
+    "model/training/options.py": (
+        "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py"
+    ),
+    "model/training/ending.py": "model/training/options.py model/training/position.py",
+    "model/training/optimisation/": "model/config.py model/kernels/ model/training/options.py",
+    "model/training/presets.py": "model/errors.py model/kernels/ model/training/options.py",
+    "model/training/backend.py": "model/config.py model/training/optimisation/",
+    "model/training/backends/": (
+        "model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
+        "model/training/optimisation/"
+    ),
+    "model/training/report/": (
+        "model/config.py model/files.py model/plain_record.py model/text/ model/training/backend.py "
+        "model/training/optimisation/ model/training/options.py model/training/position.py"
+    ),
+    "model/training/trainer.py": (
+        "model/checkpoint.py model/config.py model/errors.py model/text/ model/training/backend.py "
+        "model/training/backends/choice.py model/training/ending.py model/training/optimisation/ "
+        "model/training/options.py model/training/position.py model/training/report/ model/training/resuming.py"
+    ),
+    "model/training/run.py": (
+        "model/checkpoint.py model/errors.py model/files.py model/plain_record.py model/training/report/ "
+        "model/training/trainer.py model/versions.py"
+    ),
+    "model/training/__init__.py": (
+        "model/training/optimisation/ model/training/options.py model/training/presets.py model/training/trainer.py"
+    ),
+    "model/training/__main__.py": "model/text/ model/training/__init__.py",
+}
+# What single modules may import beyond their room.
+ALONE = {
+    "model/engines/mxnet.py": "model/reference/",
+    "model/export/mxnet.py": "model/reference/",
+    "model/export/onnx.py": "model/training/backend.py model/training/backends/choice.py",
+    "model/training/backends/choice.py": "model/reference/device.py",
+    "model/training/backends/mxnet.py": "model/reference/",
+}
+# An import for types alone: a part names the job that it is of, and the job is made of its parts.
+TYPES_IN_A_CIRCLE = {("app/scheduling/parts.py", "app/scheduling/jobs.py")}
+
+Arrow = tuple[str, str]
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -51,7 +155,7 @@ def test_only_the_settings_read_the_environment() -> None:
 def test_mxnet_is_imported_by_the_one_module_that_prepares_it() -> None:
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):
-            if path != ROOT / "model" / "device.py":
+            if path != ROOT / "model" / "reference" / "device.py":
                 assert "mxnet" not in imported_packages(path), f"{path.relative_to(ROOT)} imports mxnet itself"
 
 
@@ -65,3 +169,120 @@ def test_importing_loads_no_engine(package: str) -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     nothing = {"utils", "util", "common", "helpers", "helper", "core", "base", "misc"}
     assert not [p for package in MAY_IMPORT for p in (ROOT / package).rglob("*") if p.stem in nothing]
+
+
+def place(*names: str) -> str | None:
+    """The file of a module, `app/wire/json.py` of ("app", "wire", "json"); None where there is none."""
+    path = "/".join(names)
+    return next((p for p in (f"{path}.py", f"{path}/__init__.py") if (ROOT / p).is_file()), None)
+
+
+def imported_modules(source: str) -> Iterator[str]:
+    """The files of our own modules that a source imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found = [place(*alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = (node.module or "").split(".")
+            found = [place(*package, alias.name) or place(*package) for alias in node.names]
+        else:
+            continue
+        yield from (module for module in found if module and module.startswith(("app/", "model/")))
+
+
+@cache
+def modules() -> dict[str, str]:
+    """Every module of `app` and `model` that has anything in it, with its source."""
+    paths = [path for package in ("app", "model") for path in (ROOT / package).rglob("*.py")]
+    sources = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths}
+    return {name: source for name, source in sources.items() if source.strip()}
+
+
+@cache
+def arrows() -> frozenset[Arrow]:
+    return frozenset({(module, other) for module, source in modules().items() for other in imported_modules(source)})
+
+
+def covers(entry: str, module: str) -> bool:
+    return module.startswith(entry) if entry.endswith("/") else module == entry
+
+
+def room_of(module: str) -> str | None:
+    return max((room for room in ROOMS if covers(room, module)), key=len, default=None)
+
+
+def allowed(module: str, other: str) -> bool:
+    room = room_of(module)
+    entries = f"{ROOMS[room or '']} {ALONE.get(module, '')}".split()
+    return room == room_of(other) or any(covers(entry, other) for entry in entries)
+
+
+def circle(arrows: Iterable[Arrow]) -> str:
+    """One of the circles that the arrows make, or nothing."""
+    graph: dict[str, set[str]] = {}
+    for one, other in arrows:
+        graph.setdefault(one, set()).add(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " ← ".join(error.args[1])
+    return ""
+
+
+def floors(rooms: Mapping[str, str]) -> dict[str, int]:
+    """One above the highest floor that a room imports of its own package."""
+    found: dict[str, int] = {}
+
+    def floor(room: str) -> int:
+        if room not in found:
+            below = {room_of(entry) for entry in rooms[room].split() if entry.split("/")[0] == room.split("/")[0]}
+            found[room] = 1 + max((floor(other) for other in below if other), default=0)
+        return found[room]
+
+    return {room: floor(room) for room in rooms}
+
+
+def test_every_room_exists_and_every_module_has_one() -> None:
+    for entry in [*ROOMS, *ALONE, *" ".join([*ROOMS.values(), *ALONE.values()]).split()]:
+        assert (ROOT / entry).is_dir() if entry.endswith("/") else (ROOT / entry).is_file(), entry
+    for entry in " ".join([*ROOMS.values(), *ALONE.values()]).split():
+        assert room_of(entry), entry
+    for module in modules():
+        assert room_of(module), f"{module} has no room"
+    assert not [room for room in ROOMS if room not in {room_of(module) for module in modules()}]
+
+
+def test_a_room_imports_only_what_its_line_allows() -> None:
+    forbidden = [f"{module} → {other}" for module, other in sorted(arrows()) if not allowed(module, other)]
+    assert not forbidden, "\n".join(forbidden)
+
+
+def test_rooms_do_not_import_each_other_in_a_circle() -> None:
+    table = {(room, entry) for room, entries in ROOMS.items() for entry in entries.split()}
+    table |= {(module, entry) for module, entries in ALONE.items() for entry in entries.split()}
+    between = {(str(room_of(one)), str(room_of(other))) for one, other in table | arrows()}
+    assert not circle((one, other) for one, other in between if one != other)
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    assert arrows() >= TYPES_IN_A_CIRCLE, "an exception that nothing needs"
+    assert not circle(arrows() - TYPES_IN_A_CIRCLE)
+
+
+def test_what_is_imported_for_types_in_a_circle_is_imported_for_nothing_else() -> None:
+    for module, other in TYPES_IN_A_CIRCLE:
+        tree = ast.parse(modules()[module])
+        for_types = [
+            node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        ]
+        tree.body = [node for node in tree.body if node not in for_types]
+        assert other not in imported_modules(ast.unparse(tree)), f"{module} → {other}"
+
+
+def test_the_table_in_the_documentation_is_this_one() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| `([\w/.]+)` \| (.*) \|$", text, re.M)
+    shown = {room: (int(floor), set(re.findall(r"`([\w/.]+)`", entries))) for floor, room, entries in rows}
+    assert shown == {room: (floor, set(ROOMS[room].split())) for room, floor in floors(ROOMS).items()}
+    alone = re.findall(r"^\| `([\w/.]+)` \| (.*) \|$", text.partition("Single modules may more")[2], re.M)
+    assert {module: " ".join(re.findall(r"`([\w/.]+)`", entries)) for module, entries in alone} == ALONE

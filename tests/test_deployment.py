@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.metrics import Metrics
+from app.operation.metrics import Metrics
 from app.server.graceful import CLEAN_UP_S, LAST_WORDS_S
 from app.settings import PREFIX, Settings
 from tests.image.dockerfile import read

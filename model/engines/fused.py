@@ -16,8 +16,30 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Floats
 from model.config import ModelConfig
-from model.engines.interface import Floats
+from model.errors import CheckpointError
+
+
+def refuse_overflow(config: ModelConfig, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Raises CheckpointError where finite parameters could still give sums that are not.
+
+    Every output of a cell lies in [−1, 1], so |b| + Σ|W| over a column bounds every sum that column can ever give. A
+    model that passes cannot produce an infinity or a NaN, and no step needs to look for one.
+    """
+    bounds: dict[str, npt.NDArray[np.float64]] = {}
+    for name, array in parameters.items():
+        magnitude = np.abs(array.astype(np.float64))
+        prefix, _, rest = name.rpartition(".")
+        column = f"{prefix}.{rest[-1]}"  # W_xi, W_hi and b_i add up in one sum; so do W_hy and b_y
+        bounds[column] = bounds.get(column, 0.0) + (magnitude.sum(axis=0) if magnitude.ndim == 2 else magnitude)
+    for column, bound in bounds.items():
+        if bound.max() > np.finfo(np.float32).max:
+            raise CheckpointError(
+                f"the weights of {column.strip('.')} are so large that a sum can overflow float32 "
+                f"(up to {bound.max():.3g}); this model cannot be run"
+            )
+    assert config.vocab_size == len(parameters["b_y"])
 
 
 @dataclass(frozen=True)

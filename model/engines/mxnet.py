@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from model.arrays import Floats, Indices, State
 from model.checkpoint import Arrays
 from model.config import ModelConfig
-from model.device import Context, NDArray, context, mx, reason
-from model.engines.fused import Fused, fuse
-from model.engines.interface import CHOOSE, Floats, Indices, State, refuse_overflow, zero_state
+from model.decoding.engine import CHOOSE, zero_state
+from model.engines.fused import Fused, fuse, refuse_overflow
 from model.errors import DeviceError
+from model.reference.device import Context, NDArray, context, mx, reason
 
 nd = mx.nd
 T = TypeVar("T")

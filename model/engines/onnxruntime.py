@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from model.arrays import Floats, Indices, State
 from model.checkpoint import Arrays
 from model.config import ModelConfig
+from model.decoding.engine import zero_state
 from model.engines import onnx_graph
-from model.engines.fused import fuse
-from model.engines.interface import Floats, Indices, State, refuse_overflow, zero_state
+from model.engines.fused import fuse, refuse_overflow
 from model.errors import DeviceError
 
 REGISTER_FLOATS = 16  # float32 in the widest vector register of any CPU that is served

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from model.corpus import Corpus, TextRules
-from model.encoding import encode
+from model.text.corpus import Corpus
+from model.text.encoding import encode
+from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
 
 TEXT = "a few words, read and forgotten. " * 10

@@ -1,4 +1,4 @@
-"""What the training loop asks of whatever computes losses and gradients, and the choice among those that can.
+"""What the training loop asks of whatever computes losses and gradients.
 
 All parameters lie in one flat vector in an order of the backend's own; `named` gives them the book's names and
 shapes. N rows, T steps, H hidden units, V characters; a state is a tuple of (N, H) arrays.
@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import ModelConfig
-from model.errors import OptionError
-from model.processor import gpu_present
-from model.training.dropout import NO_MASKS, Masks
+from model.training.optimisation.dropout import NO_MASKS, Masks
 
 Vector = npt.NDArray[np.floating[Any]]
+
+
 State = tuple[npt.NDArray[np.floating[Any]], ...]
+
+
 Batch = npt.NDArray[np.int32]  # (N, T)
 
 
@@ -58,36 +60,3 @@ def lent(backend: Backend, weights: Vector) -> Iterator[None]:
         yield
     finally:
         backend.weights[:] = own
-
-
-def create(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
-    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else NumPy's."""
-    # Imported here: both import this module for what they are asked to be.
-    if name == "numpy" and device == "gpu":
-        raise OptionError("backend", "'numpy' computes on the CPU only; choose mxnet for a GPU")
-    if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
-        from model.device import context
-        from model.training.reference import Reference
-
-        if precision == "bfloat16":
-            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
-        return Reference(config, context(device))
-    from model.training.bptt import bfloat16
-    from model.training.bptt.backend import NumpyBackend
-
-    if precision == "bfloat16" and not bfloat16.available():
-        raise OptionError(
-            "precision", "this processor does not multiply bfloat16 (AVX512_BF16); choose auto or float32"
-        )
-    if precision == "auto":
-        precision = "bfloat16" if bfloat16.available() else "float32"
-    return NumpyBackend(config, precision=precision)
-
-
-def _gpu_is_used(device: str) -> bool:
-    """MXNet, whose import takes seconds, is asked only where there may be a GPU."""
-    if device == "cpu" or (device == "auto" and not gpu_present()):
-        return False
-    from model.device import context
-
-    return bool(context(device).device_type == "gpu")

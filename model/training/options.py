@@ -9,7 +9,7 @@ from typing import Any
 from model.config import GATES, MAX_HIDDEN_DIM, MAX_LAYERS
 from model.errors import OptionError
 from model.processor import DEVICES
-from model.training.initialise import INITIALISATIONS
+from model.training.optimisation.initialise import INITIALISATIONS
 
 # field: (lowest, highest), both allowed
 BOUNDS: dict[str, tuple[float, float]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from model.errors import OptionError
-from model.training.bptt import bfloat16
+from model.kernels import bfloat16
 from model.training.options import BOUNDS
 
 # The chapter leaves its corpus as it is.

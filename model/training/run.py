@@ -27,10 +27,18 @@ from model import checkpoint as checkpoints
 from model import versions
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, NextcharError, TrainingError, brief
-from model.files import open_regular, read_header, read_tensors
+from model.files import (
+    open_regular,
+    read_header,
+    read_metadata,
+    read_tensors,
+    serialise,
+    verify_digest,
+    write_atomically,
+)
 from model.plain_record import worded
-from model.training.events import Advice, BatchDone, EpochDone, Event, Finished
-from model.training.journal import Journal
+from model.training.report.events import Advice, BatchDone, EpochDone, Event, Finished
+from model.training.report.journal import Journal
 from model.training.trainer import Trainer
 
 RESUME_NAME = "resume.safetensors"
@@ -97,8 +105,8 @@ def save_snapshot(trainer: Trainer, out: Path) -> None:
     """Raises CheckpointError where it cannot be written; the snapshot before it stays."""
     arrays, facts = trainer.snapshot()
     text = json.dumps(worded(facts), allow_nan=False)
-    data, _ = checkpoints.serialise(arrays, {"format": RESUME_FORMAT, "facts": text})
-    checkpoints.write_atomically(out / RESUME_NAME, data)
+    data, _ = serialise(arrays, {"format": RESUME_FORMAT, "facts": text})
+    write_atomically(out / RESUME_NAME, data)
 
 
 def read_snapshot(out: Path) -> Snapshot:
@@ -108,12 +116,12 @@ def read_snapshot(out: Path) -> Snapshot:
         raise CheckpointError(f"{file}: there is no run to resume")
     with open_regular(file) as opened:
         header = read_header(opened, file)
-        metadata = checkpoints.read_metadata(header, str(file))
+        metadata = read_metadata(header, str(file))
         if metadata.get("format") != RESUME_FORMAT:
             given = brief(repr(metadata.get("format")))
             raise CheckpointError(f"{file}: format is {given}, this version reads {RESUME_FORMAT!r}")
         data = read_tensors(opened, file, header, os.fstat(opened.fileno()).st_size - len(header))
-    checkpoints.verify_digest(data, metadata, str(file))
+    verify_digest(data, metadata, str(file))
     try:
         facts = json.loads(metadata["facts"])
         if missing := {"options", "corpus", "backend", "position"} - set(facts):

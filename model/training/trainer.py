@@ -20,21 +20,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import batches
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.encoding import EncodedCorpus
 from model.errors import CheckpointError, CorpusError, TrainingError
-from model.training import advice, dropout, ending, resuming, validation, writing
-from model.training.backend import Backend, create, lent, zero_state
-from model.training.events import Advice, BatchDone, EpochDone, Event, Finished, Started
-from model.training.initialise import initial_parameters
-from model.training.objective import clipping_factor, global_norm, hopeless, perplexity
-from model.training.optimizers import OPTIMIZERS, follow
+from model.text import batches
+from model.text.encoding import EncodedCorpus
+from model.training import ending, resuming
+from model.training.backend import Backend, lent, zero_state
+from model.training.backends.choice import create
+from model.training.optimisation import dropout
+from model.training.optimisation.initialise import initial_parameters
+from model.training.optimisation.objective import clipping_factor, global_norm, hopeless, perplexity
+from model.training.optimisation.optimizers import OPTIMIZERS, follow
+from model.training.optimisation.schedules import learning_rate
 from model.training.options import TrainingOptions
 from model.training.position import Position
-from model.training.record import training_record
-from model.training.schedules import learning_rate
+from model.training.report import advice, validation
+from model.training.report import samples as writing
+from model.training.report.events import Advice, BatchDone, EpochDone, Event, Finished, Started
+from model.training.report.record import training_record
 
 # Streams of random numbers; the seed and the place in the run choose within each.
 _INITIAL, _ORDER, _DROPOUT, _RESET = range(4)

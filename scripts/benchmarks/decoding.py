@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from model.config import ModelConfig
-from model.decoding import BatchDecoder, Row
-from model.engines import open_engine
+from model.decoding.decoder import BatchDecoder
+from model.decoding.row import Row
+from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from scripts.benchmarks import peers
 from scripts.benchmarks.measuring import interleaved, ratio

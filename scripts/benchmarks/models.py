@@ -6,10 +6,10 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.corpus import TextRules
-from model.engines import open_engine
+from model.engines.choice import open_engine
 from model.language_model import LanguageModel
-from model.vocabulary import Vocabulary
+from model.text.rules import TextRules
+from model.text.vocabulary import Vocabulary
 
 FIRST_CHARACTER = 0x4E00
 CHAPTER = ModelConfig("rnn", 1, 256, 1465)  # the chapter's model

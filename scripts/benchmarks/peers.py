@@ -13,7 +13,7 @@ from model.checkpoint import Checkpoint
 from model.engines.fused import fuse
 from model.engines.onnx_graph import advance_graph
 from model.engines.onnxruntime import available_cores
-from model.prediction import predict_rnn
+from model.reference.prediction import predict_rnn
 
 Run = Callable[[], Any]
 Ids = npt.NDArray[np.integer[Any]]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from model.config import ModelConfig
+from model.kernels import bfloat16
 from model.training.backend import Backend, zero_state
-from model.training.bptt import bfloat16
-from model.training.bptt.backend import NumpyBackend
-from model.training.initialise import initial_parameters
-from model.training.objective import clipping_factor, global_norm
-from model.training.optimizers import OPTIMIZERS
+from model.training.backends.cpu.backend import NumpyBackend
+from model.training.optimisation.initialise import initial_parameters
+from model.training.optimisation.objective import clipping_factor, global_norm
+from model.training.optimisation.optimizers import OPTIMIZERS
 from scripts.benchmarks import training_peers
 from scripts.benchmarks.measuring import interleaved, ratio
 from scripts.benchmarks.models import CHAPTER

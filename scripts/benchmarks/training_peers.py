@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import cells
 from model.config import ModelConfig
-from model.device import mx
 from model.engines.onnxruntime import available_cores
-from model.training.initialise import initial_parameters
-from model.training.objective import grad_clipping
-from model.training.reference import Reference
+from model.reference import cells
+from model.reference.device import mx
+from model.training.backends.mxnet import Reference
+from model.training.optimisation.initialise import initial_parameters
+from model.training.optimisation.objective import grad_clipping
 
 Batch = npt.NDArray[np.int32]  # (N, T)
 

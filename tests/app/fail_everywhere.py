@@ -26,12 +26,12 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from app import request_log
-from app.errors import ProblemError
 from app.main import create_app
-from app.schemas import GenerateBody
+from app.native.fields import GenerateBody
+from app.operation.log import configure
+from app.serving.watch import Watch
 from app.settings import Settings
-from app.watch import Watch
+from app.wire.problems import ProblemError
 
 KEY, SECRET, TEXT = (os.environ[name] for name in ("TEST_KEY", "TEST_SECRET", "TEST_TEXT"))
 ORIGIN = "https://friend.example"
@@ -119,7 +119,7 @@ def layers(app: FastAPI) -> Iterator[Any]:
 
 def main(models_dir: Path, style: str) -> None:
     faulthandler.enable()
-    request_log.configure("debug", style)
+    configure("debug", style)
     for name in ("httpx", "httpcore"):  # the client's own log is none of the service's
         logging.getLogger(name).setLevel("CRITICAL")
     settings = Settings(models_dir=models_dir, default_model="tiny", api_keys=KEY, secret=SECRET, cors_origins=ORIGIN)
@@ -137,15 +137,15 @@ def main(models_dir: Path, style: str) -> None:
             mock.patch.object(fastapi.routing, "run_endpoint_function", fail_later),
             mock.patch.object(fastapi.routing, "run_endpoint_function", quote_begun),
             mock.patch.object(fastapi.routing, "run_endpoint_function", leave_a_failed_task),
-            mock.patch("app.routes.generate.question", fail),
-            mock.patch("app.routes.generate.submit", fail),
-            mock.patch("app.routes.generate.answer", fail),
-            mock.patch("app.streaming.answer", fail),
-            mock.patch("app.state_token.sign", fail),
-            mock.patch("app.errors.respond", fail),
-            mock.patch("app.security.Guard.check", fail),
+            mock.patch("app.native.generate.question_of", fail),
+            mock.patch("app.native.generate.submit", fail),
+            mock.patch("app.native.generate.answer", fail),
+            mock.patch("app.native.stream.answer", fail),
+            mock.patch("app.native.tokens.sign", fail),
+            mock.patch("app.wire.handlers.respond", fail),
+            mock.patch("app.middleware.guard.Guard.check", fail),
             mock.patch.object(service.registry, "get", fail),
-            mock.patch.object(service.metrics, "requests", None),
+            mock.patch.object(app.state.metrics, "requests", None),
             mock.patch.object(service.registry.get("tiny").lm.engine, "advance", fail),
         ]
         for failure in everywhere:

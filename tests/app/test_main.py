@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from app.main import create_app
-from app.schemas import GenerateBody, GenerateQuery, Problem, ScoreBody
+from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.settings import Settings
+from app.wire.openapi import Problem
 from tests.app.conftest import SECRET, client_of, settings
 
 FRIEND = "https://friend.example"
@@ -103,9 +104,9 @@ def test_keys_limits_names_and_kinds_are_those_of_the_settings(guarded: TestClie
         assert (guarded.post(path, content=b"a=b", headers=form).status_code == 415) is not forms
     many = [guarded.get("/models", headers=key).status_code for _ in range(41)]
     assert many[-1] == 429
-    service = guarded.app.state.service  # type: ignore[attr-defined]
+    metrics = guarded.app.state.metrics  # type: ignore[attr-defined]
     labels = {"route": "/models", "method": "GET", "status": "200"}
-    assert service.metrics.registry.get_sample_value("nextchar_request_count_total", labels) >= 2
+    assert metrics.registry.get_sample_value("nextchar_request_count_total", labels) >= 2
 
 
 def test_a_secret_is_the_settings_own_or_drawn_for_each_app(empty: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import model
-from app.answering import Question
-from app.completions import Prompt
-from app.errors import ProblemError
-from app.generation import Choice, Chunk, GenerateRequest, ScoreRequest
-from app.openai_schemas import CompletionBody
-from app.schemas import GenerateBody, ScoreBody
+from app.native.fields import GenerateBody, ScoreBody
+from app.openai.fields import CompletionBody
+from app.openai.prompts import Prompt
+from app.scheduling.requests import Chunk, GenerateRequest, ScoreRequest, Written
+from app.serving.question import Question
+from app.wire.problems import ProblemError
 from tests.app.conftest import ROOT
 
 SECRETS = {
@@ -68,7 +68,7 @@ def test_what_a_person_wrote_is_not_in_the_repr_of_what_holds_it(saved: Path) ->
         Prompt(text, indices, question),
         ScoreRequest(indices),
         Chunk(0, text, None),
-        Choice(0, text, "length", None, None, None),
+        Written(0, text, "length", None, None, None),
         ProblemError(422, f"prefix: {text}", errors=[{"field": "prefix", "message": text}]),
     ]
     for shown in [*map(repr, held), *map(str, held)]:

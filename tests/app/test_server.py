@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from model import checkpoint as checkpoints
-from model.prediction import predict_rnn
+from model.reference.prediction import predict_rnn
 from tests.app.conftest import Server
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model.arrays import Floats, Indices, State
 from model.config import ModelConfig
-from model.engines.interface import CHOOSE, Floats, Indices, State
-from model.measure import measure
-from model.state_cache import StateCache
+from model.decoding.engine import CHOOSE
+from model.decoding.measure import measure
+from model.decoding.state_cache import StateCache
 
 V, H, S = 7, 2, 3  # characters, hidden units, width of a state as it is kept
 

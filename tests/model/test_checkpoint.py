@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import checkpoint as checkpoints
-from model.checkpoint import FILE_NAME, Checkpoint, load, parse, save, serialise
+from model import files
+from model.checkpoint import FILE_NAME, Checkpoint, load, parse, save
 from model.config import ModelConfig
-from model.corpus import TextRules
 from model.errors import CheckpointError
+from model.files import serialise
+from model.text.rules import TextRules
 from tests.models import random_checkpoint
 
 
@@ -200,9 +201,9 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_behind(
             file = real(*arguments)
             return type("Full", (), {"__enter__": lambda s: s, "__exit__": lambda *_: file.close(), "write": full})()
 
-        monkeypatch.setattr(checkpoints.os, "fdopen", fdopen)
+        monkeypatch.setattr(files.os, "fdopen", fdopen)
     else:
-        monkeypatch.setattr(checkpoints.os, step, full)
+        monkeypatch.setattr(files.os, step, full)
     with pytest.raises(CheckpointError, match=r"not saved \(No space left on device\)"):
         save(tmp_path / "m", random_checkpoint(seed=9))
     monkeypatch.undo()
@@ -245,7 +246,7 @@ elif step == "folder":
         os.fsync = kill
     os.replace = replace_then_arm
 else:
-    owner, name = {"mkstemp": (checkpoints.tempfile, "mkstemp"), "read": (Path, "read_bytes")}.get(step, (os, step))
+    owner, name = {"mkstemp": (files.tempfile, "mkstemp"), "read": (Path, "read_bytes")}.get(step, (os, step))
     setattr(owner, name, kill)
 save(sys.argv[1], random_checkpoint(seed=9))
 """

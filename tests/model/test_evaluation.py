@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import cells, evaluation
-from model.corpus import TextRules
-from model.device import mx
+from model import evaluation
 from model.errors import CorpusError, OptionError
 from model.evaluation import evaluate
-from model.prediction import on_context
+from model.reference import cells
+from model.reference.device import mx
+from model.reference.prediction import on_context
+from model.text.rules import TextRules
 from tests.models import LETTERS, random_checkpoint
 
 TEXT = "a small text\nof three lines\nand no more of them" * 8

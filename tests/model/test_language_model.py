@@ -8,12 +8,12 @@ import pytest
 
 import model
 from model import checkpoint as checkpoints
-from model.decoding import ALL
+from model.decoding.row import ALL
 from model.errors import CheckpointError, OptionError, UnknownCharactersError
 from model.language_model import LanguageModel
-from model.prediction import predict_rnn
-from model.random_stream import uniform
-from model.sampling import choose_reference
+from model.reference.prediction import predict_rnn
+from model.sampling.plain import choose_reference
+from model.sampling.random_stream import uniform
 from tests.model.tiny import random_prefix, tiny_checkpoint
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.corpus import TextRules
-from model.vocabulary import Vocabulary
+from model.text.rules import TextRules
+from model.text.vocabulary import Vocabulary
 
 CELLS = ("rnn", "gru", "lstm")
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
 from model import evaluation
-from model.corpus import TextRules
-from model.encoding import open_corpus
+from model.text.encoding import open_corpus
+from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
 from scripts import evaluate as script
 from tests.models import random_checkpoint

@@ -8,8 +8,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
-from model import export
-from model.prediction import predict_rnn
+from model.export import mxnet as export
+from model.export.onnx import TOLERANCE
+from model.reference.prediction import predict_rnn
 from model.versions import restore, versions
 from scripts import export as script
 from tests.models import random_checkpoint
@@ -70,7 +71,7 @@ def test_an_onnx_model_is_written(saved: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "its logits are within" in result.output
     assert (tmp_path / "m.onnx").stat().st_size > sum(a.nbytes for a in checkpoints.load(saved).parameters.values())
-    assert json.loads(result.output.split("within ")[1].split(" of")[0]) < export.TOLERANCE
+    assert json.loads(result.output.split("within ")[1].split(" of")[0]) < TOLERANCE
 
 
 def test_files_are_named_as_they_are(saved: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
-from model.prediction import predict_rnn
+from model.reference.prediction import predict_rnn
 from scripts.generate import generate
 
 ROOT = Path(__file__).parent.parent.parent

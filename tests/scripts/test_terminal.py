@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from model import checkpoint as checkpoints
-from model.training.events import Sampled
+from model.training.report.events import Sampled
 from scripts import progress
 from scripts.terminal import escaped
 from tests.models import random_checkpoint

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.app.conftest import Server
-from tests.app.test_streaming import FIELDS, EventSource, check_whole, without_timing
+from tests.app.native.test_stream import FIELDS, EventSource, check_whole, without_timing
 
 
 @pytest.fixture

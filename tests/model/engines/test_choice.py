@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from model import engines
 from model.checkpoint import Checkpoint
-from model.device import mx
+from model.decoding.engine import Engine
+from model.engines import choice as engines
 from model.engines import onnxruntime as ort_engine
-from model.engines import open_engine
-from model.engines.interface import Engine
+from model.engines.choice import open_engine
 from model.engines.mxnet import MXNetEngine
 from model.errors import DeviceError
+from model.reference.device import mx
 from tests.model.tiny import tiny_checkpoint
 
 NO_KERNEL = "no kernel image is available for execution on the device"

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import cells
 from model.checkpoint import Checkpoint
-from model.device import mx
-from model.engines import open_engine
-from model.engines.interface import CHOOSE, Engine
+from model.decoding.engine import CHOOSE, Engine
+from model.engines.choice import open_engine
 from model.errors import CheckpointError, DeviceError, OptionError
 from model.language_model import LanguageModel
-from model.prediction import on_context, predict_rnn
+from model.reference import cells
+from model.reference.device import mx
+from model.reference.prediction import on_context, predict_rnn
 from tests.model.tiny import CELLS, random_prefix, tiny_checkpoint, with_parameters
 
 BACKENDS = ("onnxruntime", "mxnet")

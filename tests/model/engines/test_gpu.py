@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from model.engines import open_engine
-from model.engines.interface import CHOOSE, Engine
+from model.decoding.engine import CHOOSE, Engine
+from model.engines.choice import open_engine
 from model.errors import DeviceError
 from model.language_model import LanguageModel
 from model.processor import gpu_present

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from model.corpus import Corpus, TextRules
-from model.encoding import EncodedCorpus, encode
+from model.text.corpus import Corpus
+from model.text.encoding import EncodedCorpus, encode
+from model.text.rules import TextRules
 from model.training import TrainingOptions
-from model.training.dropout import NO_MASKS, Masks
+from model.training.optimisation.dropout import NO_MASKS, Masks
 from model.training.trainer import Trainer
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 12

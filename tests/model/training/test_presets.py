@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from model.errors import OptionError
+from model.kernels import bfloat16
 from model.training import PRESETS, TrainingOptions, presets
-from model.training.bptt import bfloat16
 
 
 def test_the_chapters_preset_is_the_chapters_configuration() -> None:

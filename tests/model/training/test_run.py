@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from model import files as model_files
 from model import versions
 from model.checkpoint import FILE_NAME, load, save
-from model.corpus import Corpus, TextRules
-from model.encoding import encode
 from model.errors import CheckpointError, TrainingError
-from model.training import Trainer, TrainingOptions, events, journal
+from model.text.corpus import Corpus
+from model.text.encoding import encode
+from model.text.rules import TextRules
+from model.training import Trainer, TrainingOptions
 from model.training import run as module
-from model.training.journal import SAMPLES_NAME, read_metrics
+from model.training.report import events, journal
+from model.training.report.journal import SAMPLES_NAME, read_metrics
 from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot, run, save_snapshot
 from tests.models import random_checkpoint
 
@@ -179,7 +182,7 @@ def test_a_disk_that_fills_on_the_way_is_told_once_and_training_goes_on(
     for event in run(trainer(), tmp_path):
         happened.append(event)
         if isinstance(event, events.BatchDone) and (event.epoch, event.batch) == (1, 3):
-            monkeypatch.setattr(module.checkpoints.tempfile, "mkstemp", full)
+            monkeypatch.setattr(model_files.tempfile, "mkstemp", full)
             monkeypatch.setattr(Path, "open", full)
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             monkeypatch.undo()
@@ -197,7 +200,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_old_model_and_says_so(
     for event in stream:
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             break
-    monkeypatch.setattr(module.checkpoints.tempfile, "mkstemp", full)
+    monkeypatch.setattr(model_files.tempfile, "mkstemp", full)
     with pytest.raises(CheckpointError, match=r"not saved \(No space left on device\)"):
         list(stream)
     monkeypatch.undo()

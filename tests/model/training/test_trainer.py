@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import batches
-from model.corpus import Corpus, TextRules
-from model.encoding import EncodedCorpus, encode
 from model.errors import CheckpointError, CorpusError, OptionError, TrainingError, UnknownCharactersError
-from model.prediction import predict_rnn
-from model.training import Trainer, TrainingOptions, events
-from model.training.backend import create
+from model.reference.prediction import predict_rnn
+from model.text import batches
+from model.text.corpus import Corpus
+from model.text.encoding import EncodedCorpus, encode
+from model.text.rules import TextRules
+from model.training import Trainer, TrainingOptions
+from model.training.backends.choice import create
+from model.training.report import events
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 40
 SMALL: dict[str, Any] = {

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import batches
 from model.errors import TrainingError
-from model.training import TrainingOptions, events
+from model.text import batches
+from model.training import TrainingOptions
 from model.training import trainer as module
+from model.training.report import events
 from tests.model.training.scripted import TEXT, Scripted, corpus, loss_of, scripted, trainer
 
 V = len(set(TEXT))

@@ -1,0 +1,73 @@
+"""`/models`: what is loaded, what is not and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.serving.service import Service, ServiceOf
+from app.wire.json import dump
+from app.wire.openapi import problem_responses
+from app.wire.problems import ProblemError
+from model.errors import show
+from model.versions import Version
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", responses=problem_responses(401, 429))
+async def list_models(service: ServiceOf) -> Response:
+    """Every model under the models directory, by name."""
+    models = [describe(service, name) for name in service.registry.names()]
+    return Response(dump({"models": models}), media_type="application/json")
+
+
+@router.get("/models/{name}", responses=problem_responses(401, 404, 429))
+async def one_model(service: ServiceOf, name: str) -> Response:
+    """As in the list, and with the versions that `scripts/models.py restore` goes back to, the last one first."""
+    if name not in service.registry.names():
+        raise ProblemError(404, f"model: there is no {show(name)}")
+    versions = [describe_version(version) for version in service.registry.versions(name)]
+    return Response(dump({**describe(service, name), "versions": versions}), media_type="application/json")
+
+
+def describe(service: Service, name: str) -> dict[str, Any]:
+    """`problem` with `ready` true: the newest file does not verify, and the weights before it still serve."""
+    registry = service.registry
+    served = registry.find(name)
+    problem = registry.problem(name)
+    about: dict[str, Any] = {"name": name, "default": name == registry.default(), "ready": False, "problem": problem}
+    if served is None:
+        return about
+    trouble = served.scheduler.problem(service.settings.stall_s)
+    checkpoint = served.lm.checkpoint
+    return {
+        **about,
+        "ready": trouble is None,
+        "problem": problem or trouble,
+        "digest": checkpoint.digest,
+        "config": {**asdict(checkpoint.config), **asdict(checkpoint.rules)},
+        "training": checkpoint.training,
+        "engine": served.lm.engine.name,
+        "device": served.lm.engine.device,
+    }
+
+
+def describe_version(version: Version) -> dict[str, Any]:
+    return {
+        "digest": version.digest,
+        "saved_at": _moment(version.saved_at),
+        "train_perplexity": version.train_perplexity,
+        "validation_perplexity": version.validation_perplexity,
+        "problem": version.problem,
+    }
+
+
+def _moment(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # what a file or a record says may lie outside the calendar
+        return None

@@ -1,0 +1,66 @@
+"""`/score`: how likely the model finds a text, character by character."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.native.answers import ScoreAnswer
+from app.native.fields import ScoreBody
+from app.scheduling.requests import ScoreRequest
+from app.serving.question import check_length, submit_score
+from app.serving.service import ServiceOf, caller_of
+from app.wire.bodies import from_form, from_json
+from app.wire.body_kind import FORM, JSON, kind_of
+from app.wire.disconnect import until_gone
+from app.wire.long_json import Long, response
+from app.wire.openapi import problem_responses
+from app.wire.problems import name_field
+from model.decoding.measure import part_of
+from model.decoding.scoring import Score
+from model.errors import UnknownCharactersError
+
+router = APIRouter(tags=["score"])
+
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/ScoreBody"}}
+
+
+@router.post(
+    "/score",
+    responses={200: {"model": ScoreAnswer}, **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503)},
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: _SCHEMA, FORM: _SCHEMA}}},
+)
+async def score_text(request: Request, service: ServiceOf) -> Response:
+    """Log-probability, rank and entropy at each character but the first, which has nothing before it."""
+    raw = await request.body()
+    body = from_form(ScoreBody, raw) if kind_of(request) == FORM else from_json(ScoreBody, raw)
+    served = service.registry.get(body.model)
+    check_length("text", len(body.text), service.settings.max_prefix_chars, "characters")
+    try:
+        text, indices = served.lm.prepare(body.text, body.unknown, field="text")
+    except UnknownCharactersError as error:
+        raise name_field(error, "text") from error
+    scored = ScoreRequest(indices, timeout_s=service.settings.request_timeout_s, caller=caller_of(request))
+    score = Score(text, await until_gone(request, submit_score(served, scored, service.settings, "text")))
+
+    def characters(start: int, stop: int) -> list[dict[str, Any]]:
+        m = part_of(score.measured, start, stop)
+        values = zip(
+            text[start + 1 : stop + 1], m.logprobs.tolist(), m.ranks.tolist(), m.entropies.tolist(), strict=True
+        )
+        return [
+            {"character": c, "logprob": logprob, "rank": rank + 1, "entropy": entropy}
+            for c, logprob, rank, entropy in values
+        ]
+
+    answer: dict[str, Any] = {
+        "text": text,
+        "model": served.name,
+        "characters": Long(len(text) - 1, characters, values_each=4),
+        "total": score.total,
+        "mean": score.mean,
+        "perplexity": score.perplexity,
+        "bits_per_char": max(0.0, score.bits_per_char),  # in this order, which makes 0.0 of -0.0
+    }
+    return response(answer)

@@ -1,0 +1,135 @@
+"""OpenAI's objects, beside their schemas."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.openai.fields import CompletionBody
+from app.openai.prompts import Prompt
+from app.scheduling.requests import Result
+from app.serving.registry import Served
+from app.wire.long_json import Long
+from model.decoding.measure import Measured, joined, part_of
+
+
+def _choices(
+    number: int, prompt: Prompt, score: Measured | None, result: Result | None, body: CompletionBody, served: Served
+) -> list[dict[str, Any]]:
+    characters = served.lm.vocabulary.characters
+    echoed = prompt.text if body.echo else ""
+    n = body.n or 1
+    before = [] if score is None else [score]
+    if result is None:
+        logprobs = logprobs_body(characters, echoed, before) if before else None
+        return [_choice(echoed, number * n + i, logprobs, "length") for i in range(n)]
+    choices = []
+    for choice in result.choices:
+        text = echoed + choice.text
+        measured = [*before, choice.measured] if choice.measured is not None else before
+        offset = len(prompt.text) - len(echoed)
+        logprobs = logprobs_body(characters, text, measured, offset) if measured else None
+        choices.append(_choice(text, number * n + choice.index, logprobs, choice.finish_reason))
+    return choices
+
+
+def _choice(text: str, index: int, logprobs: dict[str, Any] | None, finish_reason: str | None) -> dict[str, Any]:
+    return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+@dataclass(frozen=True)
+class CompletionHead:
+    """What all objects of one answer begin with."""
+
+    id: str
+    created: int
+    model: str
+
+    @classmethod
+    def new(cls, model: str) -> CompletionHead:
+        return cls(f"cmpl-{uuid.uuid4().hex}", int(time.time()), model)
+
+    def object(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        head = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model}
+        return {**head, "choices": choices, **more}
+
+
+def logprobs_body(characters: Sequence[str], text: str, parts: Sequence[Measured], offset: int = 0) -> dict[str, Any]:
+    """OpenAI's object for a text, for `long_json`. parts: at least one; together they measured all of its characters,
+    or all but the first: then that one has null."""
+    unscored = len(text) - sum(len(part.logprobs) for part in parts)
+    assert unscored in (0, 1)
+    A = parts[0].alternatives.shape[1]
+
+    def rows(start: int, stop: int) -> Measured:
+        found = []
+        for part in parts:
+            found.append(part_of(part, max(start, 0), max(stop, 0)))
+            start, stop = start - len(part.logprobs), stop - len(part.logprobs)
+        return joined(found)
+
+    def of_rows(values: Callable[[Measured], list[Any]]) -> Callable[[int, int], list[Any]]:
+        return lambda start, stop: [None] * (unscored - start) + values(rows(start - unscored, stop - unscored))
+
+    def top(measured: Measured) -> list[dict[str, float]]:
+        alternatives = zip(measured.alternatives.tolist(), measured.alternative_logprobs.tolist(), strict=True)
+        return [{characters[i]: value for i, value in zip(*both, strict=True)} for both in alternatives]
+
+    return {
+        "tokens": Long(len(text), lambda start, stop: list(text[start:stop])),
+        "token_logprobs": Long(len(text), of_rows(lambda measured: measured.logprobs.tolist())),
+        "top_logprobs": Long(len(text), of_rows(top), values_each=1 + A),
+        "text_offset": Long(len(text), lambda start, stop: list(range(offset + start, offset + stop))),
+    }
+
+
+def unmatchable_stops(asked: Sequence[Prompt]) -> dict[str, Any]:
+    """A field of ours beside OpenAI's, where there is something to say: all prompts have the same stop strings."""
+    named = next((prompt.asked.unmatchable_stops for prompt in asked if prompt.asked is not None), ())
+    return {"unmatchable_stops": named} if named else {}
+
+
+def usage(asked: Sequence[Prompt], results: Sequence[Result]) -> dict[str, int]:
+    read, written = sum(len(prompt.text) for prompt in asked), sum(result.chars_written for result in results)
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+class LogprobsBody(BaseModel):
+    """As OpenAI's legacy completions report them; the first character of an echoed text has none (null)."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    text: str
+    index: int
+    logprobs: LogprobsBody | None
+    finish_reason: Literal["length", "stop"] | None
+
+
+class Usage(BaseModel):
+    """In characters."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(BaseModel):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+    unmatchable_stops: list[str] | None = Field(
+        None, description="Those of `stop` with a character that this model never writes; absent where there are none."
+    )

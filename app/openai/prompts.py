@@ -1,0 +1,54 @@
+"""From a body to the questions it asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.openai.fields import CompletionBody
+from app.serving.question import Options, Question, check_length, question
+from app.serving.registry import Served
+from app.settings import Settings
+from app.wire.problems import ProblemError, name_field
+from model.arrays import Indices
+from model.errors import OptionError, UnknownCharactersError
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt as the model sees it; `asked` is None where nothing is to be written."""
+
+    text: str = field(repr=False)
+    indices: Indices = field(repr=False)
+    asked: Question | None
+
+
+def prompts(body: CompletionBody, served: Served, settings: Settings, caller: str = "") -> list[Prompt]:
+    """Raises ProblemError and OptionError naming OpenAI's fields."""
+    check_length("max_tokens", body.max_tokens or 0, settings.max_num_chars)
+    return [_prompt(text, body, served, settings, caller) for text in body.prompts]
+
+
+def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, caller: str) -> Prompt:
+    check_length("prompt", len(text), settings.max_prefix_chars, "characters")
+    try:
+        seen, indices = served.lm.prepare(text, field="prompt")
+    except UnknownCharactersError as error:
+        raise name_field(error, "prompt") from error
+    max_tokens = 16 if body.max_tokens is None else body.max_tokens
+    if max_tokens == 0:
+        return Prompt(seen, indices, None)
+    options = Options(
+        num_chars=max_tokens,
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        n=body.n or 1,
+        stop=tuple(body.stops),
+        seed=body.seed,
+        logprobs=body.logprobs,
+        stream=bool(body.stream),
+    )
+    try:
+        return Prompt(seen, indices, question(options, (seen, indices), served, settings, caller))
+    except OptionError as error:
+        field = "max_tokens" if error.field == "num_chars" else error.field
+        raise ProblemError(422, str(error), errors=[{"field": field, "message": str(error)}]) from error

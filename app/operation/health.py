@@ -1,0 +1,46 @@
+"""For whoever keeps the service running: does it live, is it ready."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from app.serving.service import ServiceOf
+from app.wire.json import dump
+
+router = APIRouter(tags=["operation"])
+
+RETRY_AFTER_S = "5"
+
+
+@router.get("/healthz")
+async def process_lives() -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@router.get("/readyz")
+async def ready(service: ServiceOf) -> Response:
+    """200 when the default model (any, where there is no default) answers: it took a decoding step and does not hang.
+
+    The body names every model that does not serve, with the reason; one of them does not make the others unready.
+    """
+    registry = service.registry
+    problems = {name: problem for name in registry.names() if (problem := registry.problem(name)) is not None}
+    able = set()
+    for served in registry.served():
+        trouble = served.scheduler.problem(service.settings.stall_s)
+        if trouble is None:
+            able.add(served.name)
+        else:
+            problems[served.name] = trouble
+    default = registry.default()
+    is_ready = not service.draining and (default in able if default is not None else bool(able))
+    status = "ready" if is_ready else "stopping" if service.draining else "not ready"
+    if default is not None and default not in able and default not in problems:
+        problems[default] = "is the default model and is not there"
+    if registry.trouble is not None:
+        problems["*"] = registry.trouble
+    elif not registry.names():
+        problems["*"] = "there is no model under the models directory"
+    body = {"status": status, "models": sorted(able), "problems": problems}
+    headers = {} if is_ready else {"Retry-After": RETRY_AFTER_S}
+    return Response(dump(body), 200 if is_ready else 503, headers, "application/json")

@@ -1,0 +1,55 @@
+"""A row of the decoder: what it reads and writes, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.arrays import Floats, Indices
+from model.decoding.engine import CHOOSE
+from model.decoding.measure import Measured
+
+ALL = np.iinfo(np.int64).max  # top_k of a row without one, and "never"
+
+
+RowState = tuple[Floats, ...]  # one (S,) array per array of the engine's state
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One continuation or score. The first part is given, the second filled in while it is decoded.
+
+    forced: at least one index. num_chars: at least 1, or 0 for a score, whose `forced` has at least two indices and
+    whose `logprobs` is not None. position: of its first character in the random stream. state: what was read before
+    `forced`, None for nothing. logprobs: how many alternatives to report, None for no log-probabilities at all.
+    keep_state: give `state` and `pending` at the end. After `snapshot_at` forced characters `on_snapshot` is called
+    with the state; 0 for never. done, last: steps so far and the character they ended with, while it is parked.
+    """
+
+    forced: Indices
+    num_chars: int
+    temperature: float = 0.0
+    top_k: int = ALL
+    top_p: float = 1.0
+    seed: int = 0
+    position: int = 0
+    state: RowState | None = None
+    logprobs: int | None = None
+    keep_state: bool = False
+    snapshot_at: int = 0
+    on_snapshot: Callable[[RowState], None] | None = None
+    owner: Any = None
+
+    written: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    pending: int = CHOOSE
+    done: int = 0
+    last: int = 0
+
+    def text_indices(self) -> Indices:
+        """All that was written and collected so far."""
+        return np.concatenate(self.written).astype(np.int64) if self.written else np.zeros(0, np.int64)

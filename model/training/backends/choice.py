@@ -1,0 +1,41 @@
+"""Backends by name, and which one "auto" means."""
+
+from __future__ import annotations
+
+from model.config import ModelConfig
+from model.errors import OptionError
+from model.processor import gpu_present
+from model.training.backend import Backend
+
+
+def create(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
+    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else NumPy's."""
+    # Each is imported where it is wanted: MXNet takes seconds.
+    if name == "numpy" and device == "gpu":
+        raise OptionError("backend", "'numpy' computes on the CPU only; choose mxnet for a GPU")
+    if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
+        from model.reference.device import context
+        from model.training.backends.mxnet import Reference
+
+        if precision == "bfloat16":
+            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
+        return Reference(config, context(device))
+    from model.kernels import bfloat16
+    from model.training.backends.cpu.backend import NumpyBackend
+
+    if precision == "bfloat16" and not bfloat16.available():
+        raise OptionError(
+            "precision", "this processor does not multiply bfloat16 (AVX512_BF16); choose auto or float32"
+        )
+    if precision == "auto":
+        precision = "bfloat16" if bfloat16.available() else "float32"
+    return NumpyBackend(config, precision=precision)
+
+
+def _gpu_is_used(device: str) -> bool:
+    """MXNet, whose import takes seconds, is asked only where there may be a GPU."""
+    if device == "cpu" or (device == "auto" and not gpu_present()):
+        return False
+    from model.reference.device import context
+
+    return bool(context(device).device_type == "gpu")

@@ -1,0 +1,46 @@
+"""What a run's figures say about its settings, in words."""
+
+from __future__ import annotations
+
+import math
+
+from model.training.optimisation.objective import even_loss
+from model.training.options import TrainingOptions
+
+RISES = 3  # validations in a row above the best that are called overfitting
+QUOTED = 0.5  # share of the samples' windows from which on they are called quotations
+LIKELY_RATES = {"adam": 0.01, "sgd": 0.2}  # a rate above is not suggested: the highest of any preset, by optimizer
+
+
+def overfitting(options: TrainingOptions, best_epoch: int, rises: int) -> str | None:
+    """After `rises` validations without a new best, once."""
+    if rises != RISES:
+        return None
+    more = "raise --dropout-output" if options.dropout_output else "set --dropout-output 0.2"
+    return (
+        f"validation has been worse than at epoch {best_epoch} for {rises} validations while training goes on: "
+        f"the model learns the text by heart. The best parameters are kept; {more}, lower --hidden-dim, "
+        f"bring more text, or stop early with --patience {RISES}"
+    )
+
+
+def diverged(options: TrainingOptions, epoch: int, loss: float, vocab_size: int) -> str:
+    """`loss` of a batch or of the validation text, in nats per character."""
+    finite = f"{loss:.3g} nats per character, where guessing evenly has {even_loss(vocab_size):.3g}"
+    rate = min(options.learning_rate / 4, LIKELY_RATES[options.optimizer])
+    return (
+        f"epoch {epoch}: training has diverged, the loss is {finite if math.isfinite(loss) else 'no longer finite'}; "
+        f"try --learning-rate {rate:g} (it is {options.learning_rate:g})"
+        f" or --clipping-theta {min(1.0, options.clipping_theta / 5):g} (it is {options.clipping_theta:g})"
+    )
+
+
+def quoting(memorised: float | None) -> str | None:
+    """Where half of what the samples say is quoted. The sizes of model and text alone do not tell: with little of
+    either, a run that ends early quotes nothing."""
+    if memorised is None or memorised < QUOTED:
+        return None
+    return (
+        f"{memorised:.0%} of the windows of these samples stand in the corpus: the model knows it by heart; "
+        "raise --dropout-output, lower --hidden-dim or --epochs, or bring more text"
+    )

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model.config import GATES, ModelConfig
+from model.reference import cells
+from model.reference.device import mx
+from model.reference.prediction import on_context
+
+N, T = 2, 5
+CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
+Arrays = dict[str, npt.NDArray[np.float64]]
+
+
+def float64_parameters(config: ModelConfig, seed: int = 0) -> Arrays:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 0.5, shape) for name, shape in config.parameter_shapes().items()}
+
+
+def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))
+
+
+def book_forward(
+    config: ModelConfig, p: Arrays, indices: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]]]:
+    """The book's equations written again in NumPy, apart from the code under test: logits (T, N, V), last state."""
+    batch = indices.shape[0]
+    H = [np.zeros((batch, config.hidden_dim)) for _ in range(config.num_layers)]
+    C = [np.zeros((batch, config.hidden_dim)) for _ in range(config.num_layers)]
+    Y = []
+    for t in range(indices.shape[1]):
+        X = np.eye(config.vocab_size)[indices[:, t]]
+        for k in range(config.num_layers):
+            q = {name.split(".")[-1]: value for name, value in p.items() if f"layer{1 - k}." not in name}
+            if config.cell == "rnn":
+                H[k] = np.tanh(X @ q["W_xh"] + H[k] @ q["W_hh"] + q["b_h"])
+            elif config.cell == "gru":
+                Z = sigmoid(X @ q["W_xz"] + H[k] @ q["W_hz"] + q["b_z"])
+                R = sigmoid(X @ q["W_xr"] + H[k] @ q["W_hr"] + q["b_r"])
+                tilde = np.tanh(X @ q["W_xh"] + (R * H[k]) @ q["W_hh"] + q["b_h"])
+                H[k] = Z * H[k] + (1 - Z) * tilde
+            else:
+                gate = {g: X @ q[f"W_x{g}"] + H[k] @ q[f"W_h{g}"] + q[f"b_{g}"] for g in "ifoc"}
+                C[k] = sigmoid(gate["f"]) * C[k] + sigmoid(gate["i"]) * np.tanh(gate["c"])
+                H[k] = sigmoid(gate["o"]) * np.tanh(C[k])
+            X = H[k]
+        Y.append(X @ p["W_hy"] + p["b_y"])
+    state = [a for k in range(config.num_layers) for a in ((H[k], C[k]) if config.cell == "lstm" else (H[k],))]
+    return np.stack(Y), state
+
+
+def forward(config, parameters, indices, state):  # type: ignore[no-untyped-def]
+    """Logits (T, N, V) as a list of NDArrays, and the state after the last step."""
+    Y = []
+    for t in range(indices.shape[1]):
+        x = cells.gather(mx.nd.array(indices[:, t], dtype="int32"))
+        H, state = cells.stack_step(config, x, state, parameters)
+        Y.append(cells.output(H, parameters))
+    return Y, state
+
+
+def example(cell: str, layers: int, steps: int = T):  # type: ignore[no-untyped-def]
+    config = ModelConfig(cell, layers, hidden_dim=4, vocab_size=6)
+    indices = np.random.default_rng(1).integers(0, 6, (N, steps)).astype(np.int32)
+    return config, float64_parameters(config), indices
+
+
+@pytest.mark.parametrize(("cell", "layers"), CASES)
+def test_a_stack_computes_the_books_equations(cell: str, layers: int) -> None:
+    config, p, indices = example(cell, layers)
+    Y, state = forward(config, on_context(p, mx.cpu()), indices, cells.zero_state(config, N, mx.cpu(), "float64"))
+    expected_Y, expected_state = book_forward(config, p, indices)
+    np.testing.assert_allclose(np.stack([y.asnumpy() for y in Y]), expected_Y, rtol=1e-12)
+    for ours, theirs in zip(state, expected_state, strict=True):
+        np.testing.assert_allclose(ours.asnumpy(), theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("cell", "layers"), CASES)
+def test_gradients_agree_with_numeric_ones_in_float64(cell: str, layers: int) -> None:
+    config, p, indices = example(cell, layers, steps=4)
+    labels = mx.nd.array(np.random.default_rng(2).integers(0, 6, (4, N)), dtype="int32")
+    parameters = on_context(p, mx.cpu())
+
+    def loss():  # type: ignore[no-untyped-def]
+        Y, _ = forward(config, parameters, indices, cells.zero_state(config, N, mx.cpu(), "float64"))
+        return -sum(mx.nd.pick(mx.nd.log_softmax(y), labels[t]).sum() for t, y in enumerate(Y))
+
+    for array in parameters.values():
+        array.attach_grad()
+    with mx.autograd.record():
+        total = loss()
+    total.backward()
+    rng, step = np.random.default_rng(3), 1e-6
+    for name, array in parameters.items():
+        gradient = array.grad.asnumpy()
+        for _ in range(2):
+            at = tuple(int(rng.integers(0, n)) for n in p[name].shape)
+            values = []
+            for sign in (1, -1):
+                moved = p[name].copy()
+                moved[at] += sign * step
+                array[:] = mx.nd.array(moved, dtype="float64")
+                values.append(loss().asscalar())
+            array[:] = mx.nd.array(p[name], dtype="float64")
+            numeric = (values[0] - values[1]) / (2 * step)
+            assert abs(numeric - gradient[at]) <= 1e-7 * max(1, abs(numeric)), f"{name}{at}"
+
+
+@pytest.mark.parametrize(("cell", "layers"), CASES)
+def test_one_long_sequence_equals_three_resumed_pieces(cell: str, layers: int) -> None:
+    config, p, indices = example(cell, layers, steps=9)
+    parameters = on_context({k: v.astype(np.float32) for k, v in p.items()}, mx.cpu())
+    whole, end = forward(config, parameters, indices, cells.zero_state(config, N, mx.cpu()))
+    state, pieces = cells.zero_state(config, N, mx.cpu()), []
+    for start, stop in ((0, 2), (2, 7), (7, 9)):
+        Y, state = forward(config, parameters, indices[:, start:stop], state)
+        pieces += Y
+    for a, b in zip([*whole, *end], [*pieces, *state], strict=True):
+        np.testing.assert_array_equal(a.asnumpy(), b.asnumpy())
+
+
+def test_gathering_rows_is_the_one_hot_product_bit_for_bit() -> None:
+    W = mx.nd.array(np.random.default_rng(0).normal(size=(50, 8)), dtype="float32")
+    indices = mx.nd.array([3, 49, 0, 3], dtype="int32")
+    np.testing.assert_array_equal(cells.gather(indices)(W).asnumpy(), cells.one_hot(indices, 50)(W).asnumpy())

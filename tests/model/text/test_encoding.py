@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import re
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model.errors import CorpusError
+from model.text import encoding, pieces
+from model.text.corpus import read_corpus
+from model.text.encoding import encode, index_type, open_corpus, stream
+from model.text.pieces import _pieces
+from model.text.rules import TextRules
+
+TEXT = "\ufeffΟΔΥΣΣΕΥΣ said: e\u0301, ‘İstanbul’\r\nA\rline 分开\n\n不分开 of many wordsΣ " * 50
+
+
+@pytest.mark.parametrize("max_chars", [None, 100, 777])
+@pytest.mark.parametrize("newlines", ["space", "keep"])
+@pytest.mark.parametrize("piece_bytes", [1, 7, 64, 2**20])
+def test_a_streamed_text_is_the_one_read_whole(
+    piece_bytes: int, newlines: str, max_chars: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+    file, rules = tmp_path / "text.txt", TextRules(newlines=newlines)
+    file.write_bytes(TEXT.encode())
+    whole = encode(read_corpus(file, rules, max_chars=max_chars), rules)
+    streamed = stream(file, rules, max_chars=max_chars, folder=tmp_path / "out")
+    assert (streamed.vocabulary, streamed.sha256) == (whole.vocabulary, whole.sha256)
+    assert streamed.indices.dtype == whole.indices.dtype
+    assert np.array_equal(streamed.indices, whole.indices)
+    assert not list((tmp_path / "out").iterdir())
+
+
+AWKWARD = st.sampled_from(
+    [
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\r\n",
+        " ",
+        "a",
+        "Σ",
+        "'",
+        "e\u0301",
+        "\u0327\u0301",
+        "İ",
+        "\u1100",
+        "\u1161",
+        "\u11a8",
+        "分",
+        "A.",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(AWKWARD | st.text(st.characters(exclude_categories=["Cs"]), max_size=3), min_size=1).map("".join),
+    st.integers(1, 40), st.booleans(), st.sampled_from(["space", "keep"]), st.none() | st.integers(1, 30),
+    st.sampled_from(["utf-8", "utf-16", "gb18030"]),
+)  # fmt: skip
+def test_any_text_in_pieces_of_any_size_is_the_text_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, piece_bytes: int, lowercase: bool, newlines: str,
+    max_chars: int | None, name: str,
+) -> None:  # fmt: skip
+    file, rules = tmp_path / "text.txt", TextRules(lowercase, newlines)
+    file.write_bytes(text.encode(name))
+    expected = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    if lowercase:
+        expected = unicodedata.normalize("NFC", expected.lower())
+    expected = re.sub("\r\n?", "\n", expected)
+    expected = (expected.replace("\n", " ") if newlines == "space" else expected)[:max_chars]
+    with monkeypatch.context() as patch:
+        patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+        if not expected:
+            with pytest.raises(CorpusError, match="is empty"):
+                stream(file, rules, name, max_chars)
+            return
+        streamed = stream(file, rules, name, max_chars)
+    whole = read_corpus(file, rules, name, max_chars)
+    assert whole.text == expected
+    assert streamed.vocabulary.decode(streamed.indices) == expected
+    assert streamed.sha256 == whole.sha256
+
+
+@pytest.mark.parametrize(
+    "text", ["ACGT" * 5000, "分开" * 5000, "é" * 9000, "дом" * 5000, "\r\n" * 9000, "a\u0301" * 5000]
+)
+def test_no_piece_is_much_larger_than_what_is_read_at_once(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode())
+    assert max(map(len, _pieces(file, TextRules(), "utf-8", None))) <= 103
+
+
+@pytest.mark.parametrize("text", ["\u0301" * 5000, "." * 5000, "Σ" * 5000])
+def test_a_text_that_cannot_be_cut_is_refused_before_it_is_all_in_memory(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    monkeypatch.setattr(pieces, "UNCUT_CHARS", 1000)
+    file = tmp_path / "text.txt"
+    file.write_bytes(text.encode())
+    with pytest.raises(CorpusError, match=r"has 1,\d\d\d characters before byte .* without a place to cut it"):
+        stream(file, TextRules())
+
+
+def test_an_embedded_corpus_goes_before_a_large_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(encoding, "LARGE_BYTES", 5)
+    (tmp_path / "lyrics").write_text("a file of that name", encoding="utf-8")
+    assert open_corpus("lyrics", TextRules()).sha256 == read_corpus("lyrics").sha256
+
+
+@pytest.mark.parametrize("max_chars", [0, -1])
+def test_a_streamed_text_has_the_bounds_of_one_read_whole(max_chars: int, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("some text", encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"max_chars: {max_chars}"):
+        stream(tmp_path / "text.txt", TextRules(), max_chars=max_chars)
+    (tmp_path / "half.txt").write_bytes(b"a+2AA-b")
+    with pytest.raises(CorpusError, match="half of a surrogate pair"):
+        stream(tmp_path / "half.txt", TextRules(), "utf-7")
+
+
+def test_large_files_are_streamed_and_small_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("some text\n" * 10, encoding="utf-8")
+    assert not isinstance(open_corpus(str(file), TextRules()).indices, np.memmap)
+    monkeypatch.setattr(encoding, "LARGE_BYTES", 50)
+    assert isinstance(open_corpus(str(file), TextRules()).indices, np.memmap)
+
+
+def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, rules = tmp_path / "text.txt", TextRules(newlines="keep")
+    file.write_text("Some\ntext", encoding="utf-16")  # 20 bytes
+    for bound, streamed in ((21, False), (20, True)):
+        monkeypatch.setattr(encoding, "LARGE_BYTES", bound)
+        corpus = open_corpus(str(file), rules, "utf-16", 7, tmp_path / "a" / "b")
+        assert isinstance(corpus.indices, np.memmap) == streamed
+        assert corpus.vocabulary.decode(corpus.indices) == "some\nte"
+        assert corpus.name == "text.txt"
+        assert corpus.rules == rules
+        assert (tmp_path / "a" / "b").exists() == streamed
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("a.txt", "Text " * 20)
+    assert open_corpus(str(tmp_path / "text.zip"), rules, max_chars=5).indices.tolist() == [2, 1, 3, 2, 0]
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    with pytest.raises(CorpusError, match=r"none\.zip: a zip must hold exactly one text file"):
+        open_corpus(str(tmp_path / "none.zip"), rules)
+
+
+def test_what_cannot_be_streamed_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(CorpusError, match=r"^empty\.txt is empty"):
+        stream(tmp_path / "empty.txt", TextRules())
+    with pytest.raises(CorpusError, match=r"none\.txt: cannot be read \(No such file"):
+        stream(tmp_path / "none.txt", TextRules())
+    with pytest.raises(CorpusError, match=r"^encoding: 'klingon' is not one that Python knows"):
+        stream(tmp_path / "empty.txt", TextRules(), "klingon")
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF8", "utf_8"])
+def test_a_mark_is_not_text_of_a_streamed_file_however_utf_8_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(b"\xef\xbb\xbfab")
+    assert stream(tmp_path / "text.txt", TextRules(), name).vocabulary.characters == ("a", "b")
+
+
+def test_a_streamed_file_that_does_not_decode_is_an_error_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "text.txt"
+    file.write_bytes(b"good \xff bad")
+    with pytest.raises(CorpusError, match=r"^text\.txt: is not utf-8 within \d+ bytes of 0 "):
+        stream(file, TextRules())
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 2)
+    with pytest.raises(CorpusError, match="within 2 bytes of 4 "):
+        stream(file, TextRules())
+    file.write_bytes("good 分".encode()[:-1])
+    with pytest.raises(CorpusError, match="within 2 bytes of 7 "):
+        stream(file, TextRules())
+
+
+def test_indices_take_the_smallest_type() -> None:
+    assert [index_type(n) for n in (1, 256, 257, 65536, 65537)] == [np.uint8, np.uint8, np.uint16, np.uint16, np.uint32]
