@@ -22,7 +22,7 @@ def run(program: str) -> str:
 def test_mxnet_computes_with_the_copies_of_other_wheels_where_the_system_has_none() -> None:
     hide = """
 import ctypes
-from model import bundled_libraries
+from model.reference import bundled_libraries
 system = ctypes.CDLL
 def without(name, *rest, **options):
     if name in bundled_libraries.LIBRARIES:
@@ -42,7 +42,7 @@ print(sorted({line.split("/", 1)[1].strip() for line in open("/proc/self/maps") 
 def test_two_libraries_get_the_names_they_are_asked_for_by() -> None:
     names = run("""
 import ctypes
-from model import bundled_libraries
+from model.reference import bundled_libraries
 copies = [bundled_libraries._copy(*where) for where in bundled_libraries.LIBRARIES.values()]
 for name, copy in zip(("libone.so", "libtwo.so"), copies):
     bundled_libraries.load_as(name, copy)

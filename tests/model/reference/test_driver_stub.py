@@ -26,7 +26,7 @@ def run(program: str) -> str:
 def test_every_function_of_the_stub_says_that_there_is_no_device() -> None:
     program = """
 import ctypes
-from model import driver_stub
+from model.reference import driver_stub
 driver_stub.load()
 library = ctypes.CDLL(driver_stub.SONAME)  # found by its name, though no file of that name is anywhere
 print({getattr(library, name)() for name in driver_stub.FUNCTIONS})
@@ -37,7 +37,7 @@ print({getattr(library, name)() for name in driver_stub.FUNCTIONS})
 def test_a_name_that_the_stub_does_not_hold_is_not_found_in_it() -> None:
     program = """
 import ctypes
-from model import driver_stub
+from model.reference import driver_stub
 driver_stub.load()
 print(hasattr(ctypes.CDLL(driver_stub.SONAME), "cuInit"))
 """
@@ -48,7 +48,7 @@ print(hasattr(ctypes.CDLL(driver_stub.SONAME), "cuInit"))
 def test_stubs_of_any_number_of_functions_load(count: int) -> None:
     program = f"""
 import ctypes, os
-from model import driver_stub
+from model.reference import driver_stub
 names = tuple(f"function_{{i}}" for i in range({count}))
 file = os.memfd_create("other")
 os.write(file, driver_stub.shared_object("libother.so.3", names))
@@ -62,7 +62,7 @@ def test_loading_leaves_no_file_behind(tmp_path: Path) -> None:
     program = f"""
 import os, tempfile
 tempfile.tempdir = {str(tmp_path)!r}
-from model import driver_stub
+from model.reference import driver_stub
 before = len(os.listdir("/proc/self/fd"))
 driver_stub.load()
 print(os.listdir({str(tmp_path)!r}), len(os.listdir("/proc/self/fd")) - before)
