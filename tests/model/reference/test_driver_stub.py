@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
     reason="the GPU builds of MXNet exist for x86-64 Linux only, and so does the stub",
 )
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 
 
 def run(program: str) -> str:
