@@ -6,9 +6,5 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-
-
 Indices = npt.NDArray[np.int64]
-
-
 State = tuple[Floats, ...]

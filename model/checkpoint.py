@@ -37,17 +37,9 @@ from model.text.rules import TextRules
 from model.text.vocabulary import Vocabulary
 
 FORMAT = "nextchar/1"
-
-
 FILE_NAME = "model.safetensors"
-
-
 _FLOAT_BYTES = 4
-
-
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, NextcharError)  # of hostile metadata
-
-
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 

@@ -116,8 +116,6 @@ def sync_folder(folder: Path) -> None:
 
 
 MAX_HEADER_BYTES = 2**24  # a vocabulary of all of Unicode takes 10 MB
-
-
 _PREFIX_BYTES = 8  # the header's length, before the header
 
 

@@ -15,14 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.middleware.last_resort import BROKEN_OFF
 
 log = structlog.get_logger()
-
-
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # anything else could forge a header or a log line
-
-
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
-
-
 CLIENT_LEFT = 499  # what stays where no answer began
 
 

@@ -75,7 +75,7 @@ class ScoreAnswer(BaseModel):
 
 
 def answer(asked: Question, result: Result, secret: bytes) -> dict[str, Any]:
-    """The body of `schemas.GenerateAnswer`, for `long_json`."""
+    """The body of `GenerateAnswer`, for `long_json`."""
     choices = [_choice(asked, choice, secret) for choice in result.choices]
     seconds = result.decode_ms / 1e3
     body = {
@@ -108,7 +108,7 @@ def _choice(asked: Question, choice: Written, secret: bytes) -> dict[str, Any]:
 
 
 def logprobs(characters: Sequence[str], text: str, measured: Measured) -> Long:
-    """The bodies of `schemas.CharacterLogprob` for the characters of a text."""
+    """The bodies of `CharacterLogprob` for the characters of a text."""
 
     def part(start: int, stop: int) -> list[dict[str, Any]]:
         m = part_of(measured, start, stop)

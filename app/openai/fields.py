@@ -10,11 +10,7 @@ from app.scheduling.requests import MAX_INTEGER, MAX_N, MAX_STOP_CHARS, MAX_STOP
 from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MIN_TEMPERATURE
 
 MAX_PROMPTS = 64
-
-
 MAX_LOGPROBS = 5
-
-
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
 
 

@@ -11,8 +11,6 @@ from app.refusals import Cancelled, Refusal
 from app.scheduling.requests import Chunk
 
 T = TypeVar("T")
-
-
 UNREAD_BYTES = 256 * 1024  # of one answer's chunks, before its rows wait for the reader
 
 

@@ -109,24 +109,10 @@ class Result:
 
 
 ROW_BYTES = 4096  # of a continuation without its characters
-
-
 TEXT_BYTES = 16  # of a character: its index, the character, and its JSON
-
-
 MEASURED_BYTES = 24  # of what is measured of one: two float64, an int32 and their share of arrays
-
-
 ALTERNATIVE_BYTES = 12  # of each of its alternatives: an int32 and a float64
-
-
 CHUNK_BYTES = 400  # of a chunk without what is in it
-
-
 MAX_STOPS, MAX_STOP_CHARS = 4, 100
-
-
 MAX_N, MAX_LOGPROBS = 16, 20
-
-
 MAX_INTEGER = 2**53

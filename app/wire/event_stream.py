@@ -13,8 +13,6 @@ from app.scheduling.requests import Chunk, Result
 from app.wire.long_json import in_turns
 
 KEEPALIVE_S = 15.0
-
-
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 

@@ -34,14 +34,8 @@ from model.decoding.row import ALL, Row
 from model.sampling.rows import choose
 
 MAX_STEPS = 256  # in one engine call
-
-
 BUFFER_CHARS = MAX_STEPS  # written characters a row holds before they are collected from it
-
-
 TICK_S = 0.002  # about how long one call may take, so that rows can join, leave and be read
-
-
 FIRST_GUESS_S = 0.0001  # of how long a step takes, until one was measured
 
 

@@ -14,8 +14,6 @@ from model.decoding.engine import CHOOSE
 from model.decoding.measure import Measured
 
 ALL = np.iinfo(np.int64).max  # top_k of a row without one, and "never"
-
-
 RowState = tuple[Floats, ...]  # one (S,) array per array of the engine's state
 
 

@@ -12,8 +12,6 @@ from model.errors import DeviceError, OptionError
 from model.processor import DEVICES, gpu_present
 
 CANNOT = "device: gpu cannot be used here: "
-
-
 log = logging.getLogger(__name__)
 
 

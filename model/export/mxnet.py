@@ -19,8 +19,6 @@ from model.text.rules import TextRules
 from model.text.vocabulary import Vocabulary
 
 CHAPTER_ORDER = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
-
-
 # nd.load ends the process on a damaged file, so another process reads it.
 _READ = """
 import sys

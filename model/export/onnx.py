@@ -19,8 +19,6 @@ from model.training.backend import zero_state
 from model.training.backends.choice import create
 
 CHECKED_STEPS, CHECKED_ROWS = 32, 3
-
-
 TOLERANCE = 1e-4  # of logits, absolute
 
 

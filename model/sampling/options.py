@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from model.errors import OptionError
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 5.0
-
-
 MAX_TOP_K = 0x110000
-
-
 MAX_SEED = 2**63 - 1
 
 

@@ -17,14 +17,8 @@ from model.errors import CorpusError
 from model.text.rules import TextRules
 
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
-
-
 MAX_ZIP_RATIO = 100
-
-
 EMBEDDED = ("lyrics",)
-
-
 _ENCRYPTED_FLAG = 0x1  # general purpose bit 0 of a zip member
 
 

@@ -12,8 +12,6 @@ from model.text.normalisation import last_cut
 from model.text.rules import TextRules
 
 PIECE_BYTES = 2**20
-
-
 UNCUT_CHARS = 2 * 2**20  # a text with no place to cut it in so many characters is refused
 
 

@@ -17,11 +17,7 @@ from model.config import ModelConfig
 from model.training.optimisation.dropout import NO_MASKS, Masks
 
 Vector = npt.NDArray[np.floating[Any]]
-
-
 State = tuple[npt.NDArray[np.floating[Any]], ...]
-
-
 Batch = npt.NDArray[np.int32]  # (N, T)
 
 

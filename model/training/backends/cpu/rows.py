@@ -10,8 +10,6 @@ import numpy.typing as npt
 from model.kernels.contracted import compiled
 
 Array = npt.NDArray[Any]
-
-
 # What fills a layer's G: W (D, M), b (M), and for each step and row an index of W and a factor, both (T, N).
 Inputs: TypeAlias = "tuple[Array, Array, Array, Array]"
 
