@@ -1,4 +1,8 @@
-"""Files of tensors: written whole or not at all, with their own digest; read without trusting whoever made them."""
+"""Files of tensors: written whole or not at all, with their own digest; read without trusting whoever made them.
+
+Only regular files are read, and never more than was asked for: nothing is read or allocated on the word of a number
+that the file alone claims. Knows nothing of what a file is for.
+"""
 
 from __future__ import annotations
 

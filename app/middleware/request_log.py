@@ -1,4 +1,4 @@
-"""One line and one count for each request."""
+"""A request's identity, its line in the log and its count. Never its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What may be asked of the native routes."""
+"""What may be asked of `/generate` and `/score`: the fields, their bounds and their documentation.
+
+A query carries text, so there "10" is a number; in JSON it is not. One set of fields, validated leniently from a query
+or a form and strictly from JSON. Bounds that settings move (lengths) are checked in `serving.question`. What a person
+wrote is left out of a `repr` and of validation's own messages, which may end in a log.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The events of a streamed answer."""
+"""The events of a streamed answer: chunks as they are written, then the whole answer, or an error.
+
+Nothing is stored for a client that comes back with `Last-Event-ID`: decoding depends on the request and its seed alone,
+so the text is made again and what the client has seen already is left out. See `event_id`.
+"""
 
 from __future__ import annotations
 

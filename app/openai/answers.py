@@ -18,7 +18,7 @@ from app.wire.long_json import Long
 from model.decoding.measure import Measured, joined, part_of
 
 
-def _choices(
+def choices_of(
     number: int, prompt: Prompt, score: Measured | None, result: Result | None, body: CompletionBody, served: Served
 ) -> list[dict[str, Any]]:
     characters = served.lm.vocabulary.characters
@@ -27,18 +27,18 @@ def _choices(
     before = [] if score is None else [score]
     if result is None:
         logprobs = logprobs_body(characters, echoed, before) if before else None
-        return [_choice(echoed, number * n + i, logprobs, "length") for i in range(n)]
+        return [choice_object(echoed, number * n + i, logprobs, "length") for i in range(n)]
     choices = []
     for choice in result.choices:
         text = echoed + choice.text
         measured = [*before, choice.measured] if choice.measured is not None else before
         offset = len(prompt.text) - len(echoed)
         logprobs = logprobs_body(characters, text, measured, offset) if measured else None
-        choices.append(_choice(text, number * n + choice.index, logprobs, choice.finish_reason))
+        choices.append(choice_object(text, number * n + choice.index, logprobs, choice.finish_reason))
     return choices
 
 
-def _choice(text: str, index: int, logprobs: dict[str, Any] | None, finish_reason: str | None) -> dict[str, Any]:
+def choice_object(text: str, index: int, logprobs: dict[str, Any] | None, finish_reason: str | None) -> dict[str, Any]:
     return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish_reason}
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.openai.answers import Completion, CompletionHead, _choices, unmatchable_stops, usage
+from app.openai.answers import Completion, CompletionHead, choices_of, unmatchable_stops, usage
 from app.openai.fields import CompletionBody
 from app.openai.prompts import prompts
-from app.openai.stream import _events
+from app.openai.stream import events
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Result, ScoreRequest
 from app.serving.question import submit, submit_score
@@ -65,7 +65,7 @@ async def complete(request: Request, service: ServiceOf, body: CompletionBody) -
         scores: Sequence[Measured | None] = measured or [None] * len(asked)
         if body.stream:
             running, writing = writing, []  # the stream's own now
-            return event_stream(_events(head, body, served, asked, scores, running), running)
+            return event_stream(events(head, body, served, asked, scores, running), running)
         written = await all_until_gone(request, writing)
         results: Sequence[Result | None] = written or [None] * len(asked)
     finally:
@@ -74,5 +74,5 @@ async def complete(request: Request, service: ServiceOf, body: CompletionBody) -
                 generation.cancel()
     choices = []
     for number, (prompt, score, result) in enumerate(zip(asked, scores, results, strict=True)):
-        choices += _choices(number, prompt, score, result, body, served)
+        choices += choices_of(number, prompt, score, result, body, served)
     return response(head.object(choices, usage=usage(asked, written), **unmatchable_stops(asked)))

@@ -1,4 +1,4 @@
-"""What may be asked of `/v1/completions`."""
+"""What may be asked of `/v1/completions`, as OpenAI documents it; characters are counted where OpenAI counts tokens."""
 
 from __future__ import annotations
 

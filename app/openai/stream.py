@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from app.openai.answers import CompletionHead, _choice, logprobs_body, unmatchable_stops, usage
+from app.openai.answers import CompletionHead, choice_object, logprobs_body, unmatchable_stops, usage
 from app.openai.fields import CompletionBody
 from app.openai.prompts import Prompt
 from app.refusals import Refusal
@@ -19,7 +19,7 @@ from app.wire.problems import openai_body, problem_of
 from model.decoding.measure import Measured
 
 
-async def _events(
+async def events(
     head: CompletionHead,
     body: CompletionBody,
     served: Served,
@@ -45,14 +45,14 @@ async def _events(
         if chunk.measured is not None:
             logprobs = logprobs_body(characters, chunk.text, [chunk.measured], offsets[index])
         offsets[index] += len(chunk.text)
-        return event([_choice(chunk.text, index, logprobs, None)], **nothing_yet)
+        return event([choice_object(chunk.text, index, logprobs, None)], **nothing_yet)
 
     try:
         for number, (prompt, score) in enumerate(zip(asked, scores, strict=True)):
             if body.echo:
                 before = None if score is None else logprobs_body(characters, prompt.text, [score])
                 for i in range(n):
-                    begin = event([_choice(prompt.text, number * n + i, before, None)], **nothing_yet)
+                    begin = event([choice_object(prompt.text, number * n + i, before, None)], **nothing_yet)
                     async for piece in in_turns(begin):
                         yield piece
         async for piece in merged_with_keepalive(generations, chunk_event):
@@ -61,7 +61,7 @@ async def _events(
         ends = [[choice.finish_reason for choice in result.choices] for result in results]
         for number, reasons in enumerate(ends or [["length"] * n] * len(asked)):
             for i, reason in enumerate(reasons):
-                end = [_choice("", number * n + i, None, reason)]
+                end = [choice_object("", number * n + i, None, reason)]
                 yield b"".join(event(end, **nothing_yet, **unmatchable_stops(asked)))
         if with_usage:
             yield b"".join(event([], usage=usage(asked, results)))

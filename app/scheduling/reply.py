@@ -1,4 +1,4 @@
-"""An answer in the making: waited for, read piece by piece, given up."""
+"""An answer in the making: waited for, read piece by piece, given up. Knows nothing of HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is asked of the scheduler and what it answers, with the bounds of both."""
+"""What is asked of the scheduler and what it answers, with the bounds of both.
+
+Indices, not text, go in: the prefix was read and normalised before. Knows nothing of HTTP or of threads.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,15 @@ from dataclasses import dataclass, field
 from model.arrays import Floats, Indices
 from model.decoding.measure import Measured
 from model.sampling.options import Sampling
+
+ROW_BYTES = 4096  # of a continuation without its characters
+TEXT_BYTES = 16  # of a character: its index, the character, and its JSON
+MEASURED_BYTES = 24  # of what is measured of one: two float64, an int32 and their share of arrays
+ALTERNATIVE_BYTES = 12  # of each of its alternatives: an int32 and a float64
+CHUNK_BYTES = 400  # of a chunk without what is in it
+MAX_STOPS, MAX_STOP_CHARS = 4, 100
+MAX_N, MAX_LOGPROBS = 16, 20
+MAX_INTEGER = 2**53
 
 
 @dataclass(frozen=True)
@@ -106,13 +118,3 @@ class Result:
     decode_ms: float
     chars_read: int
     chars_written: int
-
-
-ROW_BYTES = 4096  # of a continuation without its characters
-TEXT_BYTES = 16  # of a character: its index, the character, and its JSON
-MEASURED_BYTES = 24  # of what is measured of one: two float64, an int32 and their share of arrays
-ALTERNATIVE_BYTES = 12  # of each of its alternatives: an int32 and a float64
-CHUNK_BYTES = 400  # of a chunk without what is in it
-MAX_STOPS, MAX_STOP_CHARS = 4, 100
-MAX_N, MAX_LOGPROBS = 16, 20
-MAX_INTEGER = 2**53

@@ -1,4 +1,8 @@
-"""Problems in both shapes, and which error has which status."""
+"""Problems in both shapes, and which error has which status.
+
+Everywhere the answer is RFC 9457 `application/problem+json`; under `/v1` it has OpenAI's shape and OpenAI's codes.
+What a client sent is never the cause of a 500, and is never echoed into a header or the log.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import Request, Response
 
 from app.refusals import (
@@ -23,8 +26,6 @@ from app.refusals import (
 )
 from app.wire.json import dump
 from model.errors import CheckpointError, NextcharError, OptionError, UnknownCharactersError
-
-log = structlog.get_logger()
 
 
 class ProblemError(Exception):
@@ -56,9 +57,7 @@ class ProblemError(Exception):
 def from_domain(error: NextcharError) -> ProblemError:
     """The answer to an error of the model's that a client's input caused."""
     if isinstance(error, UnknownCharactersError):
-        unknown = [{"character": character, "positions": p[:1000]} for character, p in error.positions.items()]
-        item = {"field": "prefix", "message": str(error), "unknown": unknown[:1000]}
-        return ProblemError(422, str(error), errors=[item], code="unknown_characters")
+        return _unknown(error, "prefix", str(error))
     if isinstance(error, TooLongError):
         return field_problem(error.field, error.message)
     if isinstance(error, OptionError):
@@ -129,6 +128,10 @@ def problem_of(error: Refusal) -> ProblemError:
 
 def name_field(error: UnknownCharactersError, field: str) -> ProblemError:
     """Unknown characters in another field than `prefix`."""
+    return _unknown(error, field, f"{field}: {error}")
+
+
+def _unknown(error: UnknownCharactersError, field: str, detail: str) -> ProblemError:
     unknown = [{"character": character, "positions": places[:1000]} for character, places in error.positions.items()]
     item = {"field": field, "message": str(error), "unknown": unknown[:1000]}
-    return ProblemError(422, f"{field}: {error}", errors=[item], code="unknown_characters")
+    return ProblemError(422, detail, errors=[item], code="unknown_characters")
