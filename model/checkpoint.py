@@ -3,7 +3,7 @@
 A checkpoint is a safetensors file: the parameters under the book's names, and in the metadata all that is needed to
 use them (`format`, `config`, `vocabulary`, `training`, `digest`). It is written so that a reader never sees half of
 one, and read so that nothing unverified is ever used. Knows nothing of MXNet or of where checkpoints are kept.
-Writing and reading stand side by side because each is only right against the other, hence the length.
+How such a file is written, signed and read stands in `files`.
 """
 
 from __future__ import annotations

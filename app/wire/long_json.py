@@ -1,6 +1,6 @@
 """JSON that is made while it leaves, so that a long answer is never there as a whole.
 
-The bytes are those of `json.dump`. Knows nothing of what the values mean.
+The bytes are those of `wire.json.dump`. Knows nothing of what the values mean.
 """
 
 from __future__ import annotations

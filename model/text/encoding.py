@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from model.errors import CorpusError
 from model.text.corpus import EMBEDDED, Corpus, check_max_chars, read_corpus, utf8
-from model.text.pieces import _open, _pieces
+from model.text.pieces import open_text, read_pieces
 from model.text.rules import TextRules
 from model.text.vocabulary import Vocabulary
 
@@ -53,7 +53,7 @@ def open_corpus(
     """A corpus by name or path, streamed where it is large. `folder` is where the indices of a large one lie."""
     path = Path(source)
     if source not in EMBEDDED and path.is_file() and path.stat().st_size >= LARGE_BYTES:
-        with _open(path) as file:
+        with open_text(path) as file:
             zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         if not zipped:
             return stream(path, rules, encoding, max_chars, folder)
@@ -71,7 +71,7 @@ def stream(
     check_max_chars(max_chars)
     characters: set[str] = set()
     digest, length = hashlib.sha256(), 0
-    for piece in _pieces(path, rules, encoding, max_chars):
+    for piece in read_pieces(path, rules, encoding, max_chars):
         characters.update(piece)
         digest.update(utf8(piece, path.name))
         length += len(piece)
@@ -82,7 +82,7 @@ def stream(
         folder.mkdir(parents=True, exist_ok=True)
     dtype = index_type(len(vocabulary))
     with tempfile.TemporaryFile(dir=folder) as file:  # it has no name, and is gone once nothing maps it
-        for piece in _pieces(path, rules, encoding, max_chars):
+        for piece in read_pieces(path, rules, encoding, max_chars):
             file.write(vocabulary.encode(piece).astype(dtype).tobytes())
         file.flush()
         indices = np.memmap(file, dtype=dtype, mode="r", shape=(length,))

@@ -15,8 +15,12 @@ PIECE_BYTES = 2**20
 UNCUT_CHARS = 2 * 2**20  # a text with no place to cut it in so many characters is refused
 
 
-def _pieces(path: Path, rules: TextRules, encoding: str, max_chars: int | None) -> Iterator[str]:
-    """The normalised text in pieces, each but the last ending where the rules can be applied apart."""
+def read_pieces(path: Path, rules: TextRules, encoding: str, max_chars: int | None) -> Iterator[str]:
+    """The normalised text in pieces, each but the last ending where the rules can be applied apart.
+
+    max_chars: of the whole; None for all. Raises CorpusError for bytes that do not decode, and for a text without a
+    place to cut it.
+    """
     left = max_chars
     for raw in _decoded(path, encoding):
         piece = rules.apply(raw)[:left]
@@ -35,7 +39,7 @@ def _decoded(path: Path, encoding: str) -> Iterator[str]:
     except LookupError:
         raise CorpusError(f"encoding: {encoding!r} is not one that Python knows (utf-8, gb18030, utf-16, …)") from None
     kept, read = "", 0
-    with _open(path) as file:
+    with open_text(path) as file:
         while True:
             data = file.read(PIECE_BYTES)
             try:
@@ -59,7 +63,8 @@ def _decoded(path: Path, encoding: str) -> Iterator[str]:
     yield kept
 
 
-def _open(path: Path) -> BinaryIO:
+def open_text(path: Path) -> BinaryIO:
+    """Raises CorpusError where it cannot be read."""
     try:
         return path.open("rb")
     except OSError as error:

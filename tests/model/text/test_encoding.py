@@ -14,7 +14,7 @@ from model.errors import CorpusError
 from model.text import encoding, pieces
 from model.text.corpus import read_corpus
 from model.text.encoding import encode, index_type, open_corpus, stream
-from model.text.pieces import _pieces
+from model.text.pieces import read_pieces
 from model.text.rules import TextRules
 
 TEXT = "\ufeffΟΔΥΣΣΕΥΣ said: e\u0301, ‘İstanbul’\r\nA\rline 分开\n\n不分开 of many wordsΣ " * 50
@@ -98,7 +98,7 @@ def test_no_piece_is_much_larger_than_what_is_read_at_once(
     monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
     file = tmp_path / "text.txt"
     file.write_bytes(text.encode())
-    assert max(map(len, _pieces(file, TextRules(), "utf-8", None))) <= 103
+    assert max(map(len, read_pieces(file, TextRules(), "utf-8", None))) <= 103
 
 
 @pytest.mark.parametrize("text", ["\u0301" * 5000, "." * 5000, "Σ" * 5000])
