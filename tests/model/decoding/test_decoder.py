@@ -101,7 +101,7 @@ def same_measured(row: Row, expected: Measured) -> bool:
     return all(np.array_equal(found, values) for found, values in zip(joined(row.measured), expected, strict=True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), cell=st.sampled_from(CELLS))
 def test_parking_rows_at_any_time_changes_no_character_no_measure_and_no_state(seed: int, cell: str) -> None:
     rng, engine = np.random.default_rng(seed), ENGINES[cell]

@@ -40,9 +40,9 @@ def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("num_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cell", CELLS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_writes_the_reference_text_for_prefixes_of_unequal_length(
     cell: str, num_layers: int, backend: str, data: st.DataObject
