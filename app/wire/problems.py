@@ -13,12 +13,8 @@ from typing import Any
 from fastapi import Request, Response
 
 from app.refusals import (
-    Cancelled,
-    CannotServe,
     DeadlineExceeded,
-    Draining,
     NoSuchModel,
-    NotReady,
     QueueFull,
     Refusal,
     StepFailed,
@@ -104,16 +100,12 @@ def openai_body(problem: ProblemError) -> dict[str, Any]:
     return {"error": {"message": problem.detail, "type": kind, "param": param, "code": problem.code}}
 
 
-# Status and code of each; a kind that is not here has those of the kind it belongs to.
+# Status and code; a kind that is not here has those of the kind it belongs to.
 _REFUSALS: Mapping[type, tuple[int, str | None]] = {
     NoSuchModel: (404, "model_not_found"),
     QueueFull: (429, "queue_full"),
     StepFailed: (500, None),
-    CannotServe: (503, None),
-    Draining: (503, None),
-    NotReady: (503, None),
     DeadlineExceeded: (503, "timeout"),
-    Cancelled: (503, None),
     Refusal: (503, None),
 }
 
