@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
-import warnings
 from functools import cache
 from pathlib import Path
 
 import pytest
-
-with warnings.catch_warnings():  # MXNet's import is the one place whose warnings are not ours
-    warnings.simplefilter("ignore")
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -26,6 +23,15 @@ BEGIN_WITH = "test_readme.py"  # one long test: at the end it would run alone
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != BEGIN_WITH)
+
+
+def pytest_sessionstart() -> None:
+    gc.disable()  # until all tests are collected: what is imported for them is no garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -28,9 +28,10 @@ READERS_SETTINGS = dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a clone, with a text in it."""
+    """A folder like a clone, with a text in it. `app` and `model` are found where they are installed: seen from another
+    folder they would be compiled anew."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("scripts", "model", "app", ".venv"):
+    for name in ("scripts", ".venv"):
         (folder / name).symlink_to(Path(sys.prefix) if name == ".venv" else ROOT / name)
     (folder / "my.txt").write_text("The cat sat on the mat. The dog ate the cat's hat. " * 60, "utf-8")
     return folder
@@ -68,7 +69,9 @@ class Reader:
         self.server: Server | None = None
 
     def start(self) -> None:
-        self.server = Server(self.logs, self.clone / "checkpoints", cwd=self.clone, **READERS_SETTINGS)
+        self.server = Server(
+            self.logs, self.clone / "checkpoints", cwd=self.clone, PYTHONPATH=str(ROOT), **READERS_SETTINGS
+        )
 
     def stop(self) -> None:
         assert self.server is not None
