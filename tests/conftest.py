@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -17,6 +18,10 @@ __all__ = ["pytest_terminal_summary", "pytest_unconfigure", "saved"]
 
 # httpx reads the certificates of all authorities for each request that no client of its own makes: 20 ms each time.
 ssl.create_default_context = cache(ssl.create_default_context)
+
+# A test takes as long as the machine lets it: none fails for its time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 BEGIN_WITH = "test_readme.py"  # one long test: at the end it would run alone
 
