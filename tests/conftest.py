@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -20,7 +20,7 @@ __all__ = ["pytest_terminal_summary", "pytest_unconfigure", "saved"]
 ssl.create_default_context = cache(ssl.create_default_context)
 
 # A test takes as long as the machine lets it: none fails for its time.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 BEGIN_WITH = "test_readme.py"  # one long test: at the end it would run alone
