@@ -8,12 +8,12 @@ from typer.testing import CliRunner
 
 from model.checkpoint import load
 from model.versions import publish
-from scripts.models import app
+from nextchar.models import program
 from tests.models import random_checkpoint
 
 
 def call(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(program, [str(a) for a in arguments])
     return result.exit_code, result.output
 
 

@@ -1,19 +1,15 @@
-"""`scripts/runs.py` lists whatever models lie in a folder, whoever wrote their records."""
+"""`nextchar runs` lists whatever models lie in a folder, whoever wrote their records."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import typer
 from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
-from scripts import runs as script
+from nextchar.runs import program
 from tests.models import random_checkpoint
-
-app = typer.Typer()
-app.command()(script.runs)
 
 
 def test_models_stand_beside_each_other_with_their_figures(tmp_path: Path) -> None:
@@ -25,7 +21,7 @@ def test_models_stand_beside_each_other_with_their_figures(tmp_path: Path) -> No
     }  # fmt: skip
     checkpoints.save(tmp_path / "one", replace(random_checkpoint("lstm", 2), training=record))
     checkpoints.save(tmp_path / "two", replace(random_checkpoint(), training={"train_perplexity": float("inf")}))
-    output = CliRunner().invoke(app, [str(tmp_path)]).output
+    output = CliRunner().invoke(program, [str(tmp_path)]).output
     for figure in ("lstm 2×16", "32×35", "adam", "0.002", "random", "12", "3.142", "4.500", "25%"):
         assert figure in output
     assert "two" in output
@@ -43,7 +39,7 @@ def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> No
     (tmp_path / "[bold]bad").mkdir()
     (tmp_path / "[bold]bad" / checkpoints.FILE_NAME).write_bytes(b"[/nonsense]")
     checkpoints.save(tmp_path / "plain", random_checkpoint())
-    result = CliRunner().invoke(app, [str(tmp_path)])
+    result = CliRunner().invoke(program, [str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "plain" in result.output
     assert "[bold]bad" in result.output
@@ -52,5 +48,5 @@ def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> No
 
 
 def test_a_folder_is_named_as_it_is(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, [str(tmp_path / "[b]no :cat:")])
+    result = CliRunner().invoke(program, [str(tmp_path / "[b]no :cat:")])
     assert "[b]no :cat:" in "".join(result.output.splitlines())

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
@@ -12,15 +11,12 @@ from model.export import mxnet as export
 from model.export.onnx import TOLERANCE
 from model.reference.prediction import predict_rnn
 from model.versions import restore, versions
-from scripts import export as script
+from nextchar.export import program
 from tests.models import random_checkpoint
-
-app = typer.Typer()
-app.command()(script.main)
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(program, [str(argument) for argument in arguments])
 
 
 def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(saved: Path, tmp_path: Path) -> None:
