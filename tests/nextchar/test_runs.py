@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from typer.testing import CliRunner
 from model import checkpoint as checkpoints
 from nextchar.runs import program
 from tests.models import random_checkpoint
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split("[┃│]", line)[1:-1]]
 
 
 def test_models_stand_beside_each_other_with_their_figures(tmp_path: Path) -> None:
@@ -22,9 +27,13 @@ def test_models_stand_beside_each_other_with_their_figures(tmp_path: Path) -> No
     checkpoints.save(tmp_path / "one", replace(random_checkpoint("lstm", 2), training=record))
     checkpoints.save(tmp_path / "two", replace(random_checkpoint(), training={"train_perplexity": float("inf")}))
     output = CliRunner().invoke(program, [str(tmp_path)]).output
-    for figure in ("lstm 2×16", "32×35", "adam", "0.002", "random", "12", "3.142", "4.500", "25%"):
-        assert figure in output
-    assert "two" in output
+    headings, one, two = [line for line in output.splitlines() if set(line) & set("┃│")]
+    assert cells(headings) == [
+        "model", "cell", "N×T", "optimizer", "rate", "sampling", "epochs", "seconds", "perplexity", "validation",
+        "by heart",
+    ]  # fmt: skip
+    assert cells(one) == ["one", "lstm 2×16", "32×35", "adam", "0.002", "random", "7", "12", "3.142", "4.500", "25%"]
+    assert cells(two) == ["two", "rnn 1×16", "?×?", "?", "?", "?", "?", "", "inf", "", ""]
 
 
 def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> None:
@@ -43,6 +52,8 @@ def test_an_odd_record_or_file_is_shown_and_hides_no_other(tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     assert "plain" in result.output
     assert "[bold]bad" in result.output
+    words = "".join(cells(line)[1] for line in result.output.splitlines() if "│" in line)  # folded anywhere
+    assert "is not a safetensors file".replace(" ", "") in words.replace(" ", "")
     assert "[red]" in result.output
     assert "\x1b" not in result.output
 
