@@ -46,9 +46,9 @@ RUN case "$ACCELERATOR" in \
 # The default model. Changes when the training does, not when the service does.
 FROM dependencies AS training
 COPY model/ /src/model/
-COPY scripts/ /src/scripts/
+COPY nextchar/ /src/nextchar/
 WORKDIR /src
-RUN python -m scripts.train --preset quick --out /models/lyrics \
+RUN python -m nextchar train --preset quick --out /models/lyrics \
     && rm -f /models/lyrics/resume.safetensors
 
 
@@ -59,7 +59,7 @@ RUN /opt/pip/bin/pip install --no-cache-dir --disable-pip-version-check --requir
 COPY LICENSE README.md pyproject.toml /src/
 COPY app/ /src/app/
 COPY model/ /src/model/
-COPY scripts/ /src/scripts/
+COPY nextchar/ /src/nextchar/
 RUN /opt/pip/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation \
         --wheel-dir /wheel /src \
     && /opt/pip/bin/pip --python /opt/nextchar/bin/python install --no-cache-dir --disable-pip-version-check --no-deps \

@@ -75,5 +75,5 @@ lock:
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants
-	find app model scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app model nextchar scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/nextchar"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if not __package__:  # called by its path: what it measures with lies beside it and is not installed
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from typing import Annotated
 
 import typer

@@ -30,9 +30,16 @@ from scripts.mutation.running import KILLED, SURVIVED, TIMED_OUT, Plugin
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".mutants"
+INSTALLED = ("app", "model", "nextchar")
 RESULTS, SURVIVORS, TABLE = WORK / "results.json", WORK / "survivors.diff", WORK / "table.md"
 # What tests run as a process of its own, and what is only compiled; a mutant here would never be seen.
-LEFT_OUT = ("app/__main__.py", "model/training/__main__.py", "model/training/backends/cpu/", "model/kernels/")
+LEFT_OUT = (
+    "app/__main__.py",
+    "model/kernels/",
+    "model/training/__main__.py",
+    "model/training/backends/cpu/",
+    "nextchar/serve.py",
+)
 # Tests of a module that do not stand in the file of its name, in the order in which they are run: after that file where
 # it is not named.
 ALSO = {
@@ -60,6 +67,8 @@ ALSO = {
     "model/decoding/scoring.py": ["tests/model/test_evaluation.py"],
     "model/training/options.py": ["tests/model/training/test_trainer.py"],
     "model/training/trainer.py": ["tests/model/training/test_updates.py"],
+    "nextchar/__main__.py": ["tests/nextchar/test_commands.py"],
+    "nextchar/progress.py": ["tests/nextchar/test_terminal.py", "tests/nextchar/test_train.py"],
 }
 # Imported before the first fork, so that it is done once; what few tests use costs more here than it saves.
 PRELOADED = ("mxnet", "onnx", "onnxruntime", "fastapi.testclient", "pydantic_settings")
@@ -154,7 +163,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants tested at once")
     parser.add_argument("--sample", type=int, help="mutants of each module; all where it is not given")
     options = parser.parse_args()
-    every = [str(path.relative_to(ROOT)) for name in ("app", "model") for path in sorted((ROOT / name).rglob("*.py"))]
+    every = [str(p.relative_to(ROOT)) for name in INSTALLED for p in sorted((ROOT / name).rglob("*.py"))]
     every = [module for module in every if not module.startswith(LEFT_OUT)]
     unknown = [module for module in options.modules if module not in every]
     if unknown:

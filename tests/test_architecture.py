@@ -15,7 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # A package may import itself and what stands behind it here.
-MAY_IMPORT = {"model": set(), "app": {"model"}, "scripts": {"model"}}
+MAY_IMPORT = {"model": set(), "app": {"model"}, "nextchar": {"app", "model"}, "scripts": {"model", "nextchar"}}
+
+PACKAGES = ("app", "model", "nextchar")  # what is installed
 
 # A room is a folder or a module. It may import itself, and the rooms and modules that stand behind it here.
 # Imports inside functions and those for types count as well.
@@ -103,6 +105,27 @@ ROOMS = {
         "model/training/optimisation/ model/training/options.py model/training/presets.py model/training/trainer.py"
     ),
     "model/training/__main__.py": "model/text/ model/training/__init__.py",
+    "nextchar/terminal.py": "",
+    "nextchar/progress.py": (
+        "model/checkpoint.py model/training/__init__.py model/training/report/events.py model/training/run.py "
+        "nextchar/terminal.py"
+    ),
+    "nextchar/evaluate.py": (
+        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
+    ),
+    "nextchar/export.py": "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py",
+    "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
+    "nextchar/models.py": "model/errors.py model/versions.py",
+    "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
+    "nextchar/serve.py": "app/__main__.py",
+    "nextchar/train.py": (
+        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/training/__init__.py "
+        "model/training/presets.py model/training/run.py nextchar/progress.py"
+    ),
+    "nextchar/__main__.py": (  # by name, when one is called
+        "nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py nextchar/runs.py "
+        "nextchar/serve.py nextchar/train.py"
+    ),
 }
 # What single modules may import beyond their room.
 ALONE = {
@@ -145,7 +168,7 @@ def test_model_knows_nothing_of_http() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    for package in ("model", "app"):
+    for package in ("model", "app", "nextchar"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text("utf-8")
             reads = "os.environ" in text or "getenv" in text
@@ -159,7 +182,7 @@ def test_mxnet_is_imported_by_the_one_module_that_prepares_it() -> None:
                 assert "mxnet" not in imported_packages(path), f"{path.relative_to(ROOT)} imports mxnet itself"
 
 
-@pytest.mark.parametrize("package", ["model", "app.main", "scripts.train", "scripts.evaluate"])
+@pytest.mark.parametrize("package", ["model", "app.main", "nextchar.train", "nextchar.evaluate"])
 def test_importing_loads_no_engine(package: str) -> None:
     program = f"import sys, {package}; print(sorted({{'mxnet', 'onnxruntime', 'torch'}} & sys.modules.keys()))"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -187,13 +210,13 @@ def imported_modules(source: str) -> Iterator[str]:
             found = [place(*package, alias.name) or place(*package) for alias in node.names]
         else:
             continue
-        yield from (module for module in found if module and module.startswith(("app/", "model/")))
+        yield from (module for module in found if module and module.split("/")[0] in PACKAGES)
 
 
 @cache
 def modules() -> dict[str, str]:
-    """Every module of `app` and `model` that has anything in it, with its source."""
-    paths = [path for package in ("app", "model") for path in (ROOT / package).rglob("*.py")]
+    """Every module of these packages that has anything in it, with its source."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     sources = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths}
     return {name: source for name, source in sources.items() if source.strip()}
 

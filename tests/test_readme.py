@@ -169,7 +169,8 @@ def test_every_folder_with_modules_is_in_the_file_list() -> None:
     """So is every module that stands beside the folders of `app` and `model`."""
     (section,) = re.findall(r"^## What is where\n(.*?)^## ", README, re.M | re.S)
     listed = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`([^`]+)`", row)}
-    modules = [p for d in ("app", "model", "scripts") for p in (ROOT / d).rglob("*.py") if p.read_text("utf-8").strip()]
+    files = [path for d in ("app", "model", "nextchar", "scripts") for path in (ROOT / d).rglob("*.py")]
+    modules = [path for path in files if path.read_text("utf-8").strip()]
     beside = {ROOT / "app", ROOT / "model"}
     expected = {str(p.relative_to(ROOT)) for p in modules if p.parent in beside}
     expected |= {f"{p.parent.relative_to(ROOT)}/" for p in modules if p.parent not in beside}

@@ -30,6 +30,7 @@ from model import checkpoint as checkpoints
 from scripts.benchmarks.measuring import SETTLE_S
 from scripts.benchmarks.models import CHAPTER, random_checkpoint
 
+ROOT = Path(__file__).parents[2]  # where `-m` finds what is not installed
 CLIENTS = 64
 NUM_CHARS = 200
 PREFIX = chr(0x4E00) + chr(0x4E01)
@@ -146,7 +147,7 @@ def litserve(checkpoint: Path) -> Iterator[int]:
 @contextmanager
 def _process(command: list[str], environment: dict[str, str], ready: str) -> Iterator[None]:
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:

@@ -59,6 +59,7 @@ class Plugin:
             self.problem = "its tests cannot be collected"
             return True
         importlib.import_module(self._module)
+        gc.unfreeze()  # else the functions are not found where something, as tests/conftest.py, has frozen them
         functions = Functions(self._path)
         gc.freeze()  # so that a child's collections need not copy what it shares
         for _ in range(2):  # the first time Numba compiles

@@ -50,7 +50,8 @@ def test_the_dependencies_are_installed_before_any_code_is_copied() -> None:
 
 def test_a_change_of_the_service_trains_no_model() -> None:
     assert FILE.stage("training").base == "dependencies"
-    assert [copy.split()[0] for copy in FILE.stage("training").values("COPY")] == ["model/", "scripts/"]
+    assert [copy.split()[0] for copy in FILE.stage("training").values("COPY")] == ["model/", "nextchar/"]
+    assert FILE.stage("training").last("RUN").startswith("python -m nextchar train ")
 
 
 def test_the_last_stage_takes_finished_things_only_and_installs_nothing() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +15,7 @@ from scripts.benchmark import app
 from scripts.benchmarks import decoding, serving, training
 from scripts.benchmarks.measuring import json_line, ratio, table
 
+ROOT = Path(__file__).parents[2]
 TINY = ModelConfig("rnn", 1, 16, 30)
 
 
@@ -21,6 +25,12 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "NUM_CHARS", 8)
     monkeypatch.setattr("scripts.benchmarks.measuring.SETTLE_S", 0)
     monkeypatch.setattr("scripts.benchmarks.measuring.TURN_S", 0.001)
+
+
+def test_called_by_its_path_it_finds_what_lies_beside_it_and_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *(path for path in sys.path if Path(path) != ROOT)])
+    runpy.run_path(str(ROOT / "scripts" / "benchmark.py"))
+    assert sys.path[0] == str(ROOT)
 
 
 @pytest.mark.usefixtures("_tiny")

@@ -80,6 +80,12 @@ def test_a_mutant_is_killed_survives_or_has_had_its_time(tmp_path: Path) -> None
     assert not is_running(sleep)
 
 
+def test_a_module_that_garbage_collection_was_told_to_leave_out_is_changed_all_the_same(tmp_path: Path) -> None:
+    """tests/conftest.py tells it so when the tests are collected."""
+    (tmp_path / "conftest.py").write_text("import gc\n\ndef pytest_collection_finish():\n    gc.freeze()\n", "utf-8")
+    assert run(tmp_path, "x - 1") == {"problem": None, "results": {"x - 1": "killed"}}
+
+
 @pytest.mark.parametrize(
     ("test", "words"),
     [(TEST.replace("== 3", "== 4"), "its tests as they are: killed"), ("import nothing_there", "cannot be collected")],

@@ -14,7 +14,7 @@ from model import checkpoint as checkpoints
 from model.training import Trainer
 from model.training.report import events
 from model.training.run import run
-from scripts.terminal import escaped
+from nextchar.terminal import escaped
 
 # What a person's text or folder is called, and what a model writes, is never markup.
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)

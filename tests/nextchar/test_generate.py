@@ -6,25 +6,21 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
 from model.reference.prediction import predict_rnn
-from scripts.generate import generate
+from nextchar.generate import program
 
 ROOT = Path(__file__).parent.parent.parent
 
-app = typer.Typer()
-app.command()(generate)
-
 
 def run(*arguments: object, stdin: str = "") -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    return CliRunner().invoke(program, [str(argument) for argument in arguments], input=stdin)
 
 
 def test_each_prefix_is_continued_as_the_reference_does(saved: Path) -> None:
-    command = [sys.executable, "scripts/generate.py", saved, "分开", "不分开", "--num-chars", "20"]
+    command = [sys.executable, "-m", "nextchar", "generate", saved, "分开", "不分开", "--num-chars", "20"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     checkpoint = checkpoints.load(saved)
     assert result.stdout.splitlines() == [predict_rnn(prefix, 20, checkpoint) for prefix in ("分开", "不分开")]

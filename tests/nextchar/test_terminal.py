@@ -16,8 +16,8 @@ from rich.console import Console
 
 from model import checkpoint as checkpoints
 from model.training.report.events import Sampled
-from scripts import progress
-from scripts.terminal import escaped
+from nextchar import progress
+from nextchar.terminal import escaped
 from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,7 +58,7 @@ def terminal_output(command: list[str]) -> bytes:
 
 def test_a_model_that_learned_escape_sequences_does_not_command_the_terminal(tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "m", random_checkpoint(characters=TITLE, scale=3.0))
-    command = [sys.executable, "scripts/generate.py", str(tmp_path / "m"), TITLE, "--num-chars", "40"]
+    command = [sys.executable, "-m", "nextchar", "generate", str(tmp_path / "m"), TITLE, "--num-chars", "40"]
     piped = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     assert piped.startswith(TITLE.encode())
     assert b"\x1b" in piped[len(TITLE) :]

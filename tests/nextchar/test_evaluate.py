@@ -1,4 +1,4 @@
-"""`scripts/evaluate.py` measures the very characters that training on the same file would read."""
+"""`nextchar evaluate` measures the very characters that training on the same file would read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -20,13 +19,11 @@ from model import evaluation
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
-from scripts import evaluate as script
+from nextchar.evaluate import program
 from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开éıσς\u0307\n"
-app = typer.Typer()
-app.command()(script.main)
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_a_text_measures_the_indices_that_training_reads(
     measured.clear()
     options = ["--encoding", encoding, "--last", str(last), "--json"]
     options += ["--max-chars", str(max_chars)] if max_chars else []
-    result = CliRunner().invoke(app, [str(tmp_path / "m"), str(file), *options])
+    result = CliRunner().invoke(program, [str(tmp_path / "m"), str(file), *options])
     if len(known) < 2:
         assert result.exit_code == 1
         return
@@ -86,7 +83,7 @@ def test_the_last_share_is_the_text_that_training_holds_out(tmp_path: Path, meas
     encoded = open_corpus(str(file), rules)
     trainer = Trainer(encoded, TrainingOptions(validation_fraction=0.15, num_steps=4, batch_size=4, hidden_dim=4))
     checkpoints.save(tmp_path / "m", trainer.checkpoint())
-    result = CliRunner().invoke(app, [str(tmp_path / "m"), str(file), "--last", "0.15"])
+    result = CliRunner().invoke(program, [str(tmp_path / "m"), str(file), "--last", "0.15"])
     assert result.exit_code == 0, result.output
     assert measured == np.asarray(encoded.indices[trainer.num_training + 1 :]).tolist()
 
@@ -102,14 +99,14 @@ def test_the_last_share_is_the_text_that_training_holds_out(tmp_path: Path, meas
 )
 def test_what_cannot_be_measured_is_a_sentence(saved: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "text.txt").write_text("some text", encoding="utf-8")
-    result = CliRunner().invoke(app, [str(saved), str(tmp_path / "text.txt"), *arguments])
+    result = CliRunner().invoke(program, [str(saved), str(tmp_path / "text.txt"), *arguments])
     assert result.exit_code == 1
     assert message in result.output
 
 
-def test_it_runs_as_a_script_and_shows_the_worst_and_best_lines(saved: Path, tmp_path: Path) -> None:
+def test_it_runs_as_a_command_and_shows_the_worst_and_best_lines(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(b"a first line\r\na second one\r\n")
-    command = [sys.executable, "scripts/evaluate.py", str(saved), str(tmp_path / "text.txt")]
+    command = [sys.executable, "-m", "nextchar", "evaluate", str(saved), str(tmp_path / "text.txt")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("25 characters, 100.00% of the text known to the model")
     assert done.stdout.count("a first line") == done.stdout.count("a second one") == 2
@@ -119,5 +116,5 @@ def test_lines_are_printed_as_they_stand_in_the_text(tmp_path: Path) -> None:
     checkpoints.save(tmp_path / "m", random_checkpoint(characters=" :[]abcdefghijklmnopqrstuvwxyz\n"))
     (tmp_path / "text.txt").write_text("a :cat: and [b] a :smile:\n", encoding="utf-8")
     for options in ([], ["--json"]):
-        result = CliRunner().invoke(app, [str(tmp_path / "m"), str(tmp_path / "text.txt"), *options])
+        result = CliRunner().invoke(program, [str(tmp_path / "m"), str(tmp_path / "text.txt"), *options])
         assert "a :cat: and [b] a :smile:" in result.output

@@ -1,4 +1,4 @@
-"""The training script as a process: what it leaves, how it is interrupted, that a killed run is taken up exactly."""
+"""The training command as a process: what it leaves, how it is interrupted, that a killed run is taken up exactly."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
 from model import versions
 from model.training.run import RESUME_NAME, read_snapshot
-from scripts.train import train
+from nextchar.train import program
 
 ROOT = Path(__file__).parents[2]
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 30
@@ -26,10 +25,6 @@ SMALL = [
     "--pred-period=6", "--validation-fraction=0.1", "--dropout-output=0.2", "--averaging=0.9",
     "--time-budget=100000", "--hold=1", "--prefix=the",
 ]  # fmt: skip
-
-
-app = typer.Typer()
-app.command()(train)
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def call(text: Path, out: Path, *flags: str) -> tuple[int, str]:
     """The command in this process: its exit code and what it printed."""
-    result = CliRunner().invoke(app, ["--corpus", str(text), "--out", str(out), *flags])
+    result = CliRunner().invoke(program, ["--corpus", str(text), "--out", str(out), *flags])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
 
@@ -239,7 +234,7 @@ def test_what_people_call_their_texts_and_prefixes_is_printed_as_it_is(tmp_path:
 def test_the_default_model_opens_with_no_warning_about_itself(tmp_path: Path) -> None:
     """What its samples quote is measured when they are written, and said then."""
     result = CliRunner().invoke(
-        app, ["--preset=quick", "--out", str(tmp_path / "lyrics"), "--steps=1", "--prefix=分开"]
+        program, ["--preset=quick", "--out", str(tmp_path / "lyrics"), "--steps=1", "--prefix=分开"]
     )
     assert result.exit_code == 0
     assert "by heart" not in result.output

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from model.checkpoint import load
+from model.checkpoint import FILE_NAME, load
 from model.versions import publish
-from scripts.models import app
+from nextchar.models import program
 from tests.models import random_checkpoint
 
 
 def call(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(program, [str(a) for a in arguments])
     return result.exit_code, result.output
 
 
@@ -30,6 +30,9 @@ def test_the_model_and_its_versions_are_listed_and_one_comes_back(folder: Path) 
     code, output = call("list", folder)
     lines = [line for line in output.splitlines() if "2026-01-02 03:04:05" in line]
     assert code == 0
+    assert [word for word in output.splitlines()[1].split() if word != "┃"] == [
+        "digest", "saved", "perplexity", "validation",
+    ]  # fmt: skip
     assert ["3.500" in lines[0], "2.500" in lines[1], "1.500" in lines[2]] == [True] * 3
     assert digest[:12] in lines[0]
     assert "the model" in lines[0]
@@ -38,6 +41,8 @@ def test_the_model_and_its_versions_are_listed_and_one_comes_back(folder: Path) 
     assert load(folder).digest.startswith(first)
     assert f"the model is {digest[:12]} again; {first} is kept" in call("restore", folder)[1]
     assert "nothing to do" in call("restore", folder, digest)[1]
+    (folder / FILE_NAME).unlink()
+    assert call("restore", folder, first)[1] == f"{folder}: the model is {first} again\n"
 
 
 def test_what_cannot_be_done_is_one_sentence_and_code_1(folder: Path, tmp_path: Path) -> None:

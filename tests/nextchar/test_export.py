@@ -4,23 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
 from model.export import mxnet as export
 from model.export.onnx import TOLERANCE
 from model.reference.prediction import predict_rnn
+from model.text.rules import TextRules
 from model.versions import restore, versions
-from scripts import export as script
+from nextchar.export import program
 from tests.models import random_checkpoint
-
-app = typer.Typer()
-app.command()(script.main)
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(program, [str(argument) for argument in arguments])
 
 
 def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(saved: Path, tmp_path: Path) -> None:
@@ -30,6 +27,23 @@ def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(sa
     assert back.exit_code == 0, back.output
     texts = {predict_rnn("分开", 30, checkpoints.load(folder)) for folder in (saved, tmp_path / "back")}
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "rules"),
+    [
+        ((), TextRules(lowercase=True, newlines="space")),
+        (("--keep-case",), TextRules(lowercase=False, newlines="space")),
+        (("--keep-newlines",), TextRules(lowercase=True, newlines="keep")),
+    ],
+)
+def test_a_model_that_is_taken_in_reads_text_as_it_is_said(
+    flags: tuple[str, ...], rules: TextRules, saved: Path, tmp_path: Path
+) -> None:
+    export.to_mxnet(checkpoints.load(saved), tmp_path / "params")
+    taken_in = run(tmp_path / "back", "--from-mxnet", tmp_path / "params", *flags)
+    assert taken_in.exit_code == 0, taken_in.output
+    assert checkpoints.load(tmp_path / "back").rules == rules
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The commands under one name: what they are, and that their list needs none of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from nextchar.__main__ import COMMANDS, program
+
+ROOT = Path(__file__).parents[2]
+
+
+def called(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(program, list(arguments), prog_name="nextchar")
+    return result.exit_code, result.output
+
+
+def test_every_module_that_is_a_command_is_in_the_list() -> None:
+    modules = [file for file in (ROOT / "nextchar").glob("*.py") if "\nprogram = " in file.read_text("utf-8")]
+    assert {file.stem for file in modules} - {"__main__"} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_each_command_what_the_command_says_of_itself(name: str) -> None:
+    own = get_command(import_module(f"nextchar.{name}").program).help
+    assert own is not None
+    assert COMMANDS[name] == own.split("\n\n")[0]
+    code, shown = called("--help")
+    assert code == 0
+    assert re.search(rf"\b{name} +{' '.join(COMMANDS[name].split()[:3])}", shown)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_options_and_the_words_of_its_module(name: str) -> None:
+    own = import_module(f"nextchar.{name}").program
+    for arguments in (["--help"], ["--nonsense"]):
+        result = CliRunner().invoke(own, arguments, prog_name=f"nextchar {name}")
+        assert called(name, *arguments) == (result.exit_code, result.output)
+
+
+def test_an_exit_code_of_a_command_is_that_of_the_whole(tmp_path: Path) -> None:
+    assert called("models", "list", str(tmp_path)) == (1, f"{tmp_path}: holds no model and no version of one\n")
+    assert called("runs", str(tmp_path))[0] == 0
+
+
+def test_a_mistyped_command_is_refused() -> None:
+    code, said = called("trian")
+    assert code == 2
+    assert "trian" in said
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    program = """
+import sys
+from nextchar.__main__ import program
+try:
+    program(["--help"])
+finally:
+    loaded = [name for name in sys.modules if name.split(".")[0] in ("app", "model", "numpy")]
+    loaded += [name for name in sys.modules if name.startswith("nextchar.") and name != "nextchar.__main__"]
+    print(loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Commands" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
