@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": "Nats and bits per character, perplexity, unknown characters, and the worst and best lines.",
     "export": "Exports a model, checked against the reference, or imports one of the chapter's.",
     "runs": "Compares trained models: what changing a setting did to time and perplexity.",
-    "models": "What a model's folder holds beside its model.",
+    "models": "Lists the versions of a model and goes back to one of them.",
     "serve": "Serves the models over HTTP with the settings of the environment, until SIGTERM or Ctrl-C.",
 }
 

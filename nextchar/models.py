@@ -14,7 +14,7 @@ from rich.text import Text
 from model.errors import NextcharError
 from model.versions import Version, present, restore, versions
 
-program = typer.Typer(help="What a model's folder holds beside its model.", add_completion=False)
+program = typer.Typer(help="Lists the versions of a model and goes back to one of them.", add_completion=False)
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 Folder = Annotated[Path, typer.Argument(help="A model's folder, such as checkpoints/mine.")]
 
