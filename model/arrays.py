@@ -2,6 +2,7 @@
 
 A name says what an array holds and, by its ending, how many dimensions it has: none for one, `2D`, `3D`. The ending is
 for the reader. NumPy's types do not know dimensions, so a type checker takes `Float32s` and `Float32s2D` for the same.
+Where arrays of several dimensions come together, as in a dictionary of parameters, the name without an ending stands.
 """
 
 from __future__ import annotations

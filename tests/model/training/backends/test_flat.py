@@ -4,18 +4,18 @@ import numpy as np
 
 from model.training.backends.flat import Flat
 
-SHAPES = {"a": (2, 3), "x": (2,), "b": (1, 4), "y": (3,)}
+SHAPES = {"b": (2, 3), "y": (2,), "a": (1, 4), "x": (3,)}
 
 
 def test_matrices_stand_before_biases_each_in_the_order_of_their_names() -> None:
     flat = Flat(SHAPES)
     assert (flat.size, flat.num_decayed) == (15, 10)
     views = flat.views(np.arange(15.0))
-    assert list(views) == ["a", "b", "x", "y"]
-    assert views["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert views["b"].tolist() == [[6, 7, 8, 9]]
-    assert views["x"].tolist() == [10, 11]
-    assert views["y"].tolist() == [12, 13, 14]
+    assert list(views) == ["b", "a", "y", "x"]
+    assert views["b"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert views["a"].tolist() == [[6, 7, 8, 9]]
+    assert views["y"].tolist() == [10, 11]
+    assert views["x"].tolist() == [12, 13, 14]
 
 
 def test_what_is_written_into_a_view_is_written_into_the_vector() -> None:
