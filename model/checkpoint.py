@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from model.arrays import Float32s, Untyped
 from model.config import ModelConfig
 from model.errors import CheckpointError, NextcharError, brief
 from model.files import (
@@ -40,7 +40,7 @@ FORMAT = "nextchar/1"
 FILE_NAME = "model.safetensors"
 _FLOAT_BYTES = 4
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, NextcharError)  # of hostile metadata
-Arrays = dict[str, npt.NDArray[np.float32]]
+Arrays = dict[str, Float32s]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _parameters_problem(config: ModelConfig, parameters: Mapping[str, npt.NDArray[Any]]) -> str | None:
+def _parameters_problem(config: ModelConfig, parameters: Mapping[str, Untyped]) -> str | None:
     shapes = config.parameter_shapes()
     if set(parameters) != set(shapes):
         missing, extra = sorted(set(shapes) - set(parameters)), sorted(set(parameters) - set(shapes))

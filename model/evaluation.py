@@ -7,17 +7,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Float64s, zero_state
 from model.checkpoint import Checkpoint
 from model.errors import CorpusError, OptionError
 from model.text.corpus import check_max_chars
-from model.training.backend import zero_state
-from model.training.backends.cpu.backend import NumpyBackend
+from model.training.backends.cpu.backend import CpuBackend
 
 STEPS = 256  # characters per call
-
-Losses = npt.NDArray[np.float64]  # nats
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,12 @@ def evaluate(
     )
 
 
-def _losses(checkpoint: Checkpoint, known: str) -> Losses:
-    """Of all characters but the first."""
+def _losses(checkpoint: Checkpoint, known: str) -> Float64s:
+    """In nats, of all characters but the first."""
     indices = checkpoint.vocabulary.encode(known)
-    backend = NumpyBackend(checkpoint.config, threads=1)
+    backend = CpuBackend(checkpoint.config, threads=1)
     backend.load(checkpoint.parameters)
-    state = zero_state(checkpoint.config, 1)
+    state = zero_state(checkpoint.config.state_names, 1, checkpoint.config.hidden_dim, np.float32)
     losses = np.zeros(len(indices) - 1)
     for at in range(0, len(losses), STEPS):
         to = min(at + STEPS, len(losses))
@@ -87,7 +84,7 @@ def _losses(checkpoint: Checkpoint, known: str) -> Losses:
     return losses
 
 
-def _lines(checkpoint: Checkpoint, text: str, start: int, read: str, losses: Losses) -> list[Line]:
+def _lines(checkpoint: Checkpoint, text: str, start: int, read: str, losses: Float64s) -> list[Line]:
     """The text's lines of at least 5 known characters with their mean losses; `read` begins at `start` of it.
 
     A line end is one character to the model, kept or turned into a space, so lines can be walked beside the losses.

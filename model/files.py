@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 
+from model.arrays import Untyped
 from model.errors import CheckpointError, brief
 
 _NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
 
 
-def serialise(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> tuple[bytes, str]:
+def serialise(arrays: Mapping[str, Untyped], metadata: Mapping[str, str]) -> tuple[bytes, str]:
     """A safetensors file with its own SHA-256 in the metadata's `digest`, and that digest.
 
     The digest is of the whole file with 64 zeros in the digest's place. The same arrays and metadata give the same

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.checkpoint import Checkpoint
 from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
@@ -47,7 +47,7 @@ class LanguageModel:
         shape = f"{c.cell} {c.num_layers}×{c.hidden_dim}, {c.vocab_size} characters"
         return f"<LanguageModel {shape}, {self.engine.name} on {self.engine.device}>"
 
-    def prepare(self, prefix: str, unknown: str = "error", field: str = "prefix") -> tuple[str, Indices]:
+    def prepare(self, prefix: str, unknown: str = "error", field: str = "prefix") -> tuple[str, Int64s]:
         """A text as the model sees it, and its indices (int64).
 
         unknown: "error" raises UnknownCharactersError for characters the model has never seen, "skip" leaves them out.

@@ -12,6 +12,7 @@ from model.errors import CheckpointError, NextcharError, OptionError
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
+from model.training.report.journal import check_tensorboard
 from model.training.run import RESUME_NAME, Snapshot, check_free, check_name, read_snapshot
 from nextchar.progress import console, watch
 
@@ -53,14 +54,12 @@ def train(
     loss_reduction: Annotated[Name, typer.Option(help="Gradient of the sum or the mean over a batch.")] = None,
     optimizer: Annotated[Name, typer.Option(help="sgd or adam.")] = None,
     learning_rate: Annotated[Real, typer.Option(help="The highest learning rate.")] = None,
-    schedule: Annotated[Name, typer.Option(help="constant, linear or cosine.")] = None,
-    warmup: Annotated[Real, typer.Option(help="Share of the run in which the rate climbs.")] = None,
+    schedule: Annotated[Name, typer.Option(help="constant or linear.")] = None,
     hold: Annotated[Real, typer.Option(help="Share of the run after which the rate falls.")] = None,
     final_rate: Annotated[Real, typer.Option(help="Where the rate ends, as a multiple of its highest.")] = None,
     clipping_theta: Annotated[Real, typer.Option(help="Largest global norm of the gradient.")] = None,
     weight_decay: Annotated[Real, typer.Option(help="Of the matrices, per step and learning rate.")] = None,
     averaging: Annotated[Real, typer.Option(help="Decay of the moving average of weights to keep; 0 is off.")] = None,
-    dropout_input: Annotated[Real, typer.Option(help="Share of characters hidden.")] = None,
     dropout_layers: Annotated[Real, typer.Option(help="Share of units hidden between layers.")] = None,
     dropout_output: Annotated[Real, typer.Option(help="Share of units hidden from the output layer.")] = None,
     dropout_recurrent: Annotated[Real, typer.Option(help="Share of recurrent weights hidden.")] = None,
@@ -79,7 +78,7 @@ def train(
         ),
     ] = None,
     device: Annotated[Name, typer.Option(help="auto, cpu or gpu.")] = None,
-    backend: Annotated[Name, typer.Option(help="auto, mxnet or numpy.")] = None,
+    backend: Annotated[Name, typer.Option(help="auto, mxnet or cpu.")] = None,
     precision: Annotated[Name, typer.Option(help="Of products: float32, bfloat16 or auto.")] = None,
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard events.")] = False,
     resume: Annotated[
@@ -106,9 +105,9 @@ def train(
         "num_steps": num_steps, "batch_size": batch_size, "sampling": sampling, "carry_state": carry_state,
         "state_reset": state_reset, "epochs": epochs, "steps": steps, "time_budget_s": time_budget,
         "loss_reduction": loss_reduction, "optimizer": optimizer,
-        "learning_rate": learning_rate, "schedule": schedule, "warmup": warmup, "hold": hold,
+        "learning_rate": learning_rate, "schedule": schedule, "hold": hold,
         "final_rate": final_rate, "clipping_theta": clipping_theta, "weight_decay": weight_decay,
-        "averaging": averaging, "dropout_input": dropout_input, "dropout_layers": dropout_layers,
+        "averaging": averaging, "dropout_layers": dropout_layers,
         "dropout_output": dropout_output, "dropout_recurrent": dropout_recurrent, "precision": precision,
         "validation_fraction": validation_fraction, "eval_every": eval_every,
         "patience": patience, "prefixes": tuple(prefix) if prefix else None, "pred_len": pred_len,
@@ -117,6 +116,8 @@ def train(
     given = {name: value for name, value in given.items() if value is not None}
     try:
         check_name(out)
+        if tensorboard:
+            check_tensorboard()
         if if_missing:
             if _verifies(out):
                 return

@@ -53,14 +53,16 @@ ROOMS = {
     ),
     "model/arrays.py": "",
     "model/errors.py": "",
-    "model/kernels/": "",
+    "model/kernels/": "model/arrays.py model/processor.py",
     "model/plain_record.py": "",
     "model/processor.py": "",
     "model/config.py": "model/errors.py",
-    "model/files.py": "model/errors.py",
-    "model/sampling/": "model/errors.py model/kernels/compiled.py",
-    "model/text/": "model/errors.py",
-    "model/checkpoint.py": "model/config.py model/errors.py model/files.py model/plain_record.py model/text/",
+    "model/files.py": "model/arrays.py model/errors.py",
+    "model/sampling/": "model/arrays.py model/errors.py model/kernels/compiled.py",
+    "model/text/": "model/arrays.py model/errors.py",
+    "model/checkpoint.py": (
+        "model/arrays.py model/config.py model/errors.py model/files.py model/plain_record.py model/text/"
+    ),
     "model/decoding/": "model/arrays.py model/config.py model/kernels/compiled.py model/sampling/",
     "model/reference/": "model/checkpoint.py model/config.py model/errors.py model/processor.py",
     "model/versions.py": "model/checkpoint.py model/errors.py model/files.py model/plain_record.py",
@@ -71,35 +73,38 @@ ROOMS = {
     "model/language_model.py": "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/",
     "model/__init__.py": "model/checkpoint.py model/engines/choice.py model/language_model.py",
     "model/evaluation.py": (
-        "model/checkpoint.py model/errors.py model/text/ model/training/backend.py model/training/backends/cpu/"
+        "model/arrays.py model/checkpoint.py model/errors.py model/text/ model/training/backends/cpu/"
     ),
-    "model/export/": "model/checkpoint.py model/config.py model/engines/ model/errors.py model/files.py model/text/",
-    "model/training/optimisation/initialise.py": "model/config.py",
+    "model/export/": (
+        "model/arrays.py model/checkpoint.py model/config.py model/engines/ model/errors.py model/files.py model/text/"
+    ),
+    "model/training/optimisation/initialise.py": "model/arrays.py model/config.py",
     "model/training/position.py": "model/errors.py",
     "model/training/resuming.py": "model/errors.py",
     "model/training/options.py": (
         "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py"
     ),
     "model/training/ending.py": "model/training/options.py model/training/position.py",
-    "model/training/optimisation/": "model/config.py model/kernels/ model/training/options.py",
+    "model/training/optimisation/": "model/arrays.py model/config.py model/kernels/ model/training/options.py",
     "model/training/presets.py": "model/errors.py model/kernels/ model/training/options.py",
-    "model/training/backend.py": "model/config.py model/training/optimisation/",
+    "model/training/backend.py": "model/arrays.py model/training/optimisation/",
     "model/training/backends/": (
-        "model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
+        "model/arrays.py model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
         "model/training/optimisation/"
     ),
     "model/training/report/": (
-        "model/config.py model/files.py model/plain_record.py model/text/ model/training/backend.py "
-        "model/training/optimisation/ model/training/options.py model/training/position.py"
+        "model/arrays.py model/config.py model/errors.py model/files.py model/plain_record.py model/processor.py "
+        "model/text/ model/training/backend.py model/training/optimisation/ model/training/options.py "
+        "model/training/position.py"
     ),
     "model/training/trainer.py": (
-        "model/checkpoint.py model/config.py model/errors.py model/text/ model/training/backend.py "
+        "model/arrays.py model/checkpoint.py model/config.py model/errors.py model/text/ model/training/backend.py "
         "model/training/backends/choice.py model/training/ending.py model/training/optimisation/ "
         "model/training/options.py model/training/position.py model/training/report/ model/training/resuming.py"
     ),
     "model/training/run.py": (
-        "model/checkpoint.py model/errors.py model/files.py model/plain_record.py model/training/report/ "
-        "model/training/trainer.py model/versions.py"
+        "model/arrays.py model/checkpoint.py model/errors.py model/files.py model/plain_record.py "
+        "model/training/report/ model/training/trainer.py model/versions.py"
     ),
     "model/training/__init__.py": (
         "model/training/optimisation/ model/training/options.py model/training/presets.py model/training/trainer.py"
@@ -131,7 +136,7 @@ ROOMS = {
 ALONE = {
     "model/engines/mxnet.py": "model/reference/",
     "model/export/mxnet.py": "model/reference/",
-    "model/export/onnx.py": "model/training/backend.py model/training/backends/choice.py",
+    "model/export/onnx.py": "model/training/backends/choice.py",
     "model/training/backends/choice.py": "model/reference/device.py",
     "model/training/backends/mxnet.py": "model/reference/",
 }

@@ -9,7 +9,7 @@ from app.serving.question import Options, Question, check_length, question
 from app.serving.registry import Served
 from app.settings import Settings
 from app.wire.problems import ProblemError, field_problem
-from model.arrays import Indices
+from model.arrays import Int64s
 
 
 def question_of(
@@ -29,7 +29,7 @@ def question_of(
         raise field_problem("prefix", "give either prefix or state, not both" if both else "is missing (or give state)")
     check_length("num_chars", fields.num_chars, settings.max_num_chars)
     seed = fields.seed
-    start: tuple[str, Indices] | Continuation
+    start: tuple[str, Int64s] | Continuation
     if fields.state is not None:
         start, own_seed = _continuation(fields.state, served, secret)
         seed = own_seed if seed is None else seed

@@ -9,7 +9,7 @@ from app.serving.question import Options, Question, check_length, question
 from app.serving.registry import Served
 from app.settings import Settings
 from app.wire.problems import ProblemError, name_field
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.errors import OptionError, UnknownCharactersError
 
 
@@ -18,7 +18,7 @@ class Prompt:
     """One prompt as the model sees it; `asked` is None where nothing is to be written."""
 
     text: str = field(repr=False)
-    indices: Indices = field(repr=False)
+    indices: Int64s = field(repr=False)
     asked: Question | None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, Written
 from app.scheduling.stops import StopWatcher
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured, joined, part_of
 from model.decoding.row import ALL, Row, RowState
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FLUSH_S = 0.020  # between two looks at what a row has written
 NEVER = float("inf")
 
-Decode = Callable[[Indices], str]
+Decode = Callable[[Int64s], str]
 P = TypeVar("P")
 
 
@@ -83,7 +83,7 @@ class Part:
         self._texts: Pieces[str] = Pieces("".join)
         self._measured: Pieces[Measured] = Pieces(joined)
         self._held: list[Measured] = []  # of characters that a stop string may still take away
-        self._indices: list[Indices] = []  # kept where a stop string may ask for the state inside the text
+        self._indices: list[Int64s] = []  # kept where a stop string may ask for the state inside the text
 
     def look_after_s(self, row: Row) -> float:
         """When what a row wrote is first looked at: a stream's at once, a text's that may meet a stop string now and
@@ -92,7 +92,7 @@ class Part:
             return NEVER
         return 0.0 if self._request.stream else FLUSH_S if self._request.stop else NEVER
 
-    def make_row(self, forced: Indices, state: RowState | None) -> Row:
+    def make_row(self, forced: Int64s, state: RowState | None) -> Row:
         request, sampling = self._request, self._request.sampling
         self.row = Row(
             forced,

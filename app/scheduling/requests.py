@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model.arrays import Floats, Indices
+from model.arrays import Float32s, Int64s
 from model.decoding.measure import Measured
 from model.sampling.options import Sampling
 
@@ -28,7 +28,7 @@ class Continuation:
     arrays: one (H,) array per name in `ModelConfig.state_names`. position: of the next character in the random stream.
     """
 
-    arrays: tuple[Floats, ...]
+    arrays: tuple[Float32s, ...]
     pending: int
     position: int
 
@@ -42,7 +42,7 @@ class GenerateRequest:
     timeout_s: from now until the answer must be there. caller: who takes turns with others, whatever names them.
     """
 
-    prefix: Indices = field(repr=False)
+    prefix: Int64s = field(repr=False)
     num_chars: int
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     n: int = 1
@@ -65,7 +65,7 @@ class GenerateRequest:
 class ScoreRequest:
     """The answer is a `Measured` of all characters of `indices` but the first."""
 
-    indices: Indices = field(repr=False)
+    indices: Int64s = field(repr=False)
     alternatives: int = 0
     timeout_s: float | None = None
     caller: str = ""

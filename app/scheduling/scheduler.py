@@ -32,7 +32,7 @@ from app.scheduling.quiet import quiet
 from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest, Result, ScoreRequest
 from app.scheduling.worker import Worker
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured
 from model.decoding.state_cache import StateCache
@@ -235,7 +235,7 @@ class Scheduler:
         assert self._loop is not None, "start first"
         return self._loop
 
-    def _text(self, indices: Indices) -> str:
+    def _text(self, indices: Int64s) -> str:
         return self._characters[indices].tobytes().decode("utf-32-le")
 
 

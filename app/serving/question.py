@@ -12,7 +12,7 @@ from app.scheduling.reply import Reply
 from app.scheduling.requests import Continuation, GenerateRequest, Result, ScoreRequest
 from app.serving.registry import Served
 from app.settings import Settings
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.decoding.measure import Measured
 from model.errors import OptionError
 from model.sampling.options import Sampling
@@ -50,7 +50,7 @@ class Question:
 
 def question(
     options: Options,
-    start: tuple[str, Indices] | Continuation,
+    start: tuple[str, Int64s] | Continuation,
     served: Served,
     settings: Settings,
     caller: str = "",

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Places, Untyped
+
 
 class Columns:
     def __init__(self, types: Mapping[str, npt.DTypeLike], capacity: int = 16) -> None:
         self.size = 0
         self._arrays = {name: np.zeros(capacity, dtype) for name, dtype in types.items()}
 
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+    def __getitem__(self, name: str) -> Untyped:
         """The column as it is now; writing into it writes into the table. Good until rows are added or dropped."""
         return self._arrays[name][: self.size]
 
@@ -30,7 +32,7 @@ class Columns:
             array[self.size] = values[name]
         self.size += 1
 
-    def keep(self, places: npt.NDArray[np.intp]) -> None:
+    def keep(self, places: Places) -> None:
         """Only the rows at these places stay, in that order."""
         for array in self._arrays.values():
             array[: len(places)] = array[places]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.arrays import Indices, State
+from model.arrays import Int64s, Int64s2D, Places, State, Untyped
 from model.decoding.columns import Columns
 from model.decoding.engine import CHOOSE, Engine
 from model.decoding.forced import Forced
@@ -63,7 +63,7 @@ class BatchDecoder:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def column(self, name: str) -> npt.NDArray[Any]:
+    def column(self, name: str) -> Untyped:
         return self._columns[name]
 
     def admit(self, row: Row, **extra: Any) -> None:
@@ -96,7 +96,7 @@ class BatchDecoder:
         if len(self.rows) > len(self._buffer):
             self._buffer = np.concatenate([self._buffer, np.zeros_like(self._buffer)])
 
-    def park(self, places: npt.NDArray[np.intp]) -> list[Row]:
+    def park(self, places: Places) -> list[Row]:
         """Takes rows out that are not done, collected, each with all that `admit` needs to go on with it later."""
         self._join()
         for place in places.tolist():
@@ -108,7 +108,7 @@ class BatchDecoder:
         self.remove(places)
         return parked
 
-    def remove(self, places: npt.NDArray[np.intp]) -> None:
+    def remove(self, places: Places) -> None:
         """Drops rows by their places in `rows`; nothing more is collected from them."""
         self._join()
         keep = np.ones(len(self.rows), np.bool_)
@@ -124,7 +124,7 @@ class BatchDecoder:
         if not self.rows:
             self._forced.clear()
 
-    def tick(self, max_steps: int = MAX_STEPS) -> npt.NDArray[np.intp]:
+    def tick(self, max_steps: int = MAX_STEPS) -> Places:
         """Advances all rows by one or more steps. Returns the places of the rows that are done.
 
         They stay in `rows`, collected, until `remove` is called for them. After an exception no row can go on.
@@ -152,15 +152,15 @@ class BatchDecoder:
             self.collect(place)
         return finished
 
-    def unread(self) -> Indices:
+    def unread(self) -> Int64s:
         """How many characters each row has written, or scored, that were not collected yet, (N,)."""
-        unread: Indices = self.written() - self._columns["collected"]
+        unread: Int64s = self.written() - self._columns["collected"]
         return unread
 
-    def written(self) -> Indices:
+    def written(self) -> Int64s:
         """How many characters each row has written, or scored, (N,)."""
         c = self._columns
-        written: Indices = np.maximum(np.minimum(c["done"], c["total"]) - c["first"], 0)
+        written: Int64s = np.maximum(np.minimum(c["done"], c["total"]) - c["first"], 0)
         return written
 
     def collect(self, place: int) -> None:
@@ -208,18 +208,20 @@ class BatchDecoder:
     def _alternatives(self, wanted: int) -> int:
         return min(int(wanted), self._engine.config.vocab_size)
 
-    def _with_logits(self, forced: Indices, measuring: Indices, found: Measured | None) -> Indices:
+    def _with_logits(self, forced: Int64s2D, measuring: Places, found: Measured | None) -> Int64s2D:
         """Like `Engine.advance`, with each row's own way to choose; fills `found` for the rows that are measured.
 
         forced: (K + 1, N). Returns chosen (K, N).
         """
         c = self._columns
         chosen = np.empty_like(forced[:-1])
-        first = c["forced_end"] - 1 - c["done"]  # the step that writes a row's first character; before it, it reads
-        options = (first, c["temperature"], c["top_k"], c["top_p"], c["seed"], c["stream"] + c["done"])
+        # The step that writes a row's first character; before it, it reads.
+        first: Int64s = c["forced_end"] - 1 - c["done"]
+        position: Int64s = np.add(c["stream"], c["done"])
+        options = (first, c["temperature"], c["top_k"], c["top_p"], c["seed"], position)
         still_reading = int(first.max())  # steps
         begins = (c["first"] - c["done"])[measuring]
-        last: Indices = c["last"]
+        last: Int64s = c["last"]
         for step in range(len(chosen)):
             ids = np.where(forced[step] == CHOOSE, last, forced[step]) if step <= still_reading else last
             logits, self._state = self._engine.step(ids, self._state)
@@ -234,7 +236,7 @@ class BatchDecoder:
                     raise FloatingPointError("the engine gave logits that are not finite")
         return chosen
 
-    def _store(self, chosen: Indices, measuring: Indices, found: Measured | None) -> None:
+    def _store(self, chosen: Int64s2D, measuring: Places, found: Measured | None) -> None:
         """What was written and measured in these steps goes into the buffers, behind what is there."""
         c = self._columns
         steps = len(chosen)

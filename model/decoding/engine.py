@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
-from model.arrays import Floats, Indices, State
+from model.arrays import Float32s2D, Int64s, Int64s2D, State
 from model.config import ModelConfig
 
 CHOOSE = -1  # in place of a forced input: read the character that the step before wrote
@@ -30,16 +28,12 @@ class Engine(Protocol):
     def start(self, n: int) -> State:
         """The state of n rows that have read nothing."""
 
-    def step(self, ids: Indices, state: State) -> tuple[Floats, State]:
+    def step(self, ids: Int64s, state: State) -> tuple[Float32s2D, State]:
         """Reads one character per row, ids (N,): the logits (N, V) of the next one, and the new state."""
 
-    def advance(self, forced: Indices, last: Indices, state: State) -> tuple[Indices, State]:
+    def advance(self, forced: Int64s2D, last: Int64s, state: State) -> tuple[Int64s2D, State]:
         """K greedy steps: forced (K, N), last (N,) ↦ chosen (K, N), state.
 
         Step k reads forced[k], or where that is CHOOSE what step k − 1 chose (`last` for the first), and chooses the
         arg-max: the lowest index among equals. Reading a prefix and writing are thus the same steps.
         """
-
-
-def zero_state(engine: Engine, n: int) -> State:
-    return tuple(np.zeros((n, engine.state_dim), np.float32) for _ in engine.config.state_names)

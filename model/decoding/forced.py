@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.arrays import Indices
+from model.arrays import Int64s, Int64s2D
 from model.decoding.columns import Columns
 from model.decoding.engine import CHOOSE
 
@@ -19,7 +19,7 @@ class Forced:
         self._pool = np.zeros(256, np.int64)
         self._end = 0
 
-    def place(self, forced: Indices, done: int, columns: Columns) -> int:
+    def place(self, forced: Int64s, done: int, columns: Columns) -> int:
         """Copies what is left of a row's characters behind those of the others; returns the row's offset."""
         left = forced[done:]
         if self._end + len(left) > len(self._pool):
@@ -29,7 +29,7 @@ class Forced:
         self._end += len(left)
         return start - done
 
-    def next(self, columns: Columns, steps: int) -> Indices:
+    def next(self, columns: Columns, steps: int) -> Int64s2D:
         """What the rows read at the next steps, (K, N); CHOOSE where they read what they wrote."""
         left = columns["forced_end"] - columns["done"]
         if left.max() <= 0:

@@ -11,13 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Floats, Indices
+from model.arrays import Float32s2D, Float64s, Float64s2D, Int32s, Int32s2D, Int64s
 from model.kernels.compiled import compiled
-
-Float64s = npt.NDArray[np.float64]
-Int32s = npt.NDArray[np.int32]
 
 
 class Measured(NamedTuple):
@@ -26,8 +22,8 @@ class Measured(NamedTuple):
     logprobs: Float64s  # (N,)
     ranks: Int32s  # (N,)
     entropies: Float64s  # (N,)
-    alternatives: Int32s  # (N, A), likeliest first, equal ones by index
-    alternative_logprobs: Float64s  # (N, A)
+    alternatives: Int32s2D  # (N, A), likeliest first, equal ones by index
+    alternative_logprobs: Float64s2D  # (N, A)
 
 
 def empty(shape: tuple[int, ...], alternatives: int) -> Measured:
@@ -37,7 +33,7 @@ def empty(shape: tuple[int, ...], alternatives: int) -> Measured:
     return Measured(*one, np.empty(wide, np.int32), np.empty(wide))
 
 
-def measure(logits: Floats, characters: Indices, alternatives: int = 0) -> Measured:
+def measure(logits: Float32s2D, characters: Int64s, alternatives: int = 0) -> Measured:
     """logits (N, V), characters (N,). There are never more alternatives than characters in the vocabulary."""
     N, V = logits.shape
     measured = empty((N,), min(alternatives, V))
@@ -46,7 +42,7 @@ def measure(logits: Floats, characters: Indices, alternatives: int = 0) -> Measu
 
 
 def measure_rows(
-    logits: Floats, rows: Indices, step: int, begins: Indices, characters: Indices, measured: Measured
+    logits: Float32s2D, rows: Int64s, step: int, begins: Int64s, characters: Int64s, measured: Measured
 ) -> bool:
     """Fills `measured` with M rows of logits (N, V), those at `rows`; begins and characters are (M,).
 
@@ -67,16 +63,16 @@ def part_of(measured: Measured, start: int, stop: int) -> Measured:
 
 @compiled
 def _measure(
-    logits: Floats,
-    rows: Indices,
+    logits: Float32s2D,
+    rows: Int64s,
     step: int,
-    begins: Indices,
-    characters: Indices,
+    begins: Int64s,
+    characters: Int64s,
     logprobs: Float64s,
     ranks: Int32s,
     entropies: Float64s,
-    alternatives: Int32s,
-    alternative_logprobs: Float64s,
+    alternatives: Int32s2D,
+    alternative_logprobs: Float64s2D,
 ) -> bool:
     V = logits.shape[1]
     A = alternatives.shape[1]

@@ -5,12 +5,9 @@ Writing into it is one operation for all rows, and a slot stays where it is when
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Indices
+from model.arrays import Bools2D, Int64s, Int64s2D, Untyped
 from model.decoding.measure import Measured, empty
 
 NO_SLOT = -1
@@ -39,7 +36,7 @@ class MeasuredRows:
     def give(self, slot: int) -> None:
         self._free.append(slot)
 
-    def store(self, slots: Indices, at: Indices, valid: npt.NDArray[np.bool_], found: Measured) -> None:
+    def store(self, slots: Int64s, at: Int64s2D, valid: Bools2D, found: Measured) -> None:
         """found: of K steps of M rows; value (k, m) goes to place at[k, m] of slots[m] where it is valid."""
         k, m = np.nonzero(valid)
         A = found.alternatives.shape[-1]
@@ -51,7 +48,7 @@ class MeasuredRows:
         return Measured(*(values[slot, :count].copy() for values in _arrays(self._table, alternatives)))
 
 
-def _arrays(measured: Measured, alternatives: int) -> list[npt.NDArray[Any]]:
+def _arrays(measured: Measured, alternatives: int) -> list[Untyped]:
     """Its five arrays, with so many alternatives only."""
     wide = (measured.alternatives[..., :alternatives], measured.alternative_logprobs[..., :alternatives])
     return [measured.logprobs, measured.ranks, measured.entropies, *wide]

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Floats, Indices
+from model.arrays import Float32s, Int32s, Int64s
 from model.decoding.engine import CHOOSE
 from model.decoding.measure import Measured
 
 ALL = np.iinfo(np.int64).max  # top_k of a row without one, and "never"
-RowState = tuple[Floats, ...]  # one (S,) array per array of the engine's state
+RowState = tuple[Float32s, ...]  # one (S,) array per array of the engine's state
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +27,7 @@ class Row:
     with the state; 0 for never. done, last: steps so far and the character they ended with, while it is parked.
     """
 
-    forced: Indices
+    forced: Int64s
     num_chars: int
     temperature: float = 0.0
     top_k: int = ALL
@@ -42,12 +41,12 @@ class Row:
     on_snapshot: Callable[[RowState], None] | None = None
     owner: Any = None
 
-    written: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    written: list[Int32s] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     pending: int = CHOOSE
     done: int = 0
     last: int = 0
 
-    def text_indices(self) -> Indices:
+    def text_indices(self) -> Int64s:
         """All that was written and collected so far."""
         return np.concatenate(self.written).astype(np.int64) if self.written else np.zeros(0, np.int64)

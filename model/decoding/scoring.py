@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from model.arrays import Indices
+from model.arrays import Int64s
 from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured, empty, joined
@@ -43,7 +43,7 @@ class Score:
         return -self.mean / math.log(2)
 
 
-def score(engine: Engine, text: str, indices: Indices, alternatives: int = 0) -> Score:
+def score(engine: Engine, text: str, indices: Int64s, alternatives: int = 0) -> Score:
     if len(indices) < 2:
         return Score(text, empty((0,), min(alternatives, engine.config.vocab_size)))
     decoder = BatchDecoder(engine, tick_s=CALL_S)

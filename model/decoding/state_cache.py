@@ -10,21 +10,18 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Floats, Indices
+from model.arrays import Int64s, UInt64s
+from model.decoding.row import RowState
 from model.kernels.compiled import compiled
 
 _ENTRY_BYTES = 400  # of dictionaries, array headers and the entry itself
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
-RowState = tuple[Floats, ...]
-Hashes = npt.NDArray[np.uint64]
-
 
 @dataclass(frozen=True)
 class _Entry:
-    indices: Indices
+    indices: Int64s
     state: RowState
     size: int  # bytes
 
@@ -35,15 +32,13 @@ class StateCache:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
-        self.hits = 0
-        self.misses = 0
         self._entries: OrderedDict[tuple[int, int], _Entry] = OrderedDict()  # by length and hash
         self._lengths: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, indices: Indices, state: RowState) -> None:
+    def put(self, indices: Int64s, state: RowState) -> None:
         """Keeps the state that reading exactly these characters leaves. What is too large alone is not kept."""
         size = indices.nbytes + sum(array.nbytes for array in state) + _ENTRY_BYTES
         if size > self.capacity or not len(indices):
@@ -56,7 +51,7 @@ class StateCache:
         self._lengths[key[0]] += 1
         self.size += size
 
-    def longest(self, indices: Indices) -> tuple[int, RowState | None]:
+    def longest(self, indices: Int64s) -> tuple[int, RowState | None]:
         """How many of the characters, from the first on, need not be read, and the state after them; (0, None)."""
         hashes = _prefix_hashes(indices)
         for length in sorted((n for n in self._lengths if n <= len(indices)), reverse=True):
@@ -64,9 +59,7 @@ class StateCache:
             entry = self._entries.get(key)
             if entry is not None and np.array_equal(entry.indices, indices[:length]):  # hashes can meet
                 self._entries.move_to_end(key)
-                self.hits += 1
                 return length, entry.state
-        self.misses += 1
         return 0, None
 
     def clear(self) -> None:
@@ -85,7 +78,7 @@ class StateCache:
 
 
 @compiled
-def _prefix_hashes(indices: Indices) -> Hashes:
+def _prefix_hashes(indices: Int64s) -> UInt64s:
     """A hash of each beginning of a sequence: entry j is of its first j + 1 indices."""
     hashes = np.empty(len(indices), np.uint64)
     value = np.uint64(1)

@@ -14,20 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from model.arrays import Floats
+from model.arrays import Float32s, Float32s2D, Float64s
 from model.config import ModelConfig
 from model.errors import CheckpointError
 
 
-def refuse_overflow(config: ModelConfig, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:
+def refuse_overflow(config: ModelConfig, parameters: Mapping[str, Float32s]) -> None:
     """Raises CheckpointError where finite parameters could still give sums that are not.
 
     Every output of a cell lies in [−1, 1], so |b| + Σ|W| over a column bounds every sum that column can ever give. A
     model that passes cannot produce an infinity or a NaN, and no step needs to look for one.
     """
-    bounds: dict[str, npt.NDArray[np.float64]] = {}
+    bounds: dict[str, Float64s] = {}
     for name, array in parameters.items():
         magnitude = np.abs(array.astype(np.float64))
         prefix, _, rest = name.rpartition(".")
@@ -43,26 +42,26 @@ def refuse_overflow(config: ModelConfig, parameters: Mapping[str, npt.NDArray[np
 
 
 @dataclass(frozen=True)
-class Layer:
+class FusedLayer:
     """Shapes above. For the bottom layer D = V and b is already in every row of W_x, so b is None there."""
 
-    W_x: Floats
-    W_h: Floats
-    b: Floats | None
-    W_hh: Floats | None
+    W_x: Float32s2D
+    W_h: Float32s2D
+    b: Float32s | None
+    W_hh: Float32s2D | None
 
 
 @dataclass(frozen=True)
 class Fused:
     """All layers, and the output layer: W_hy (S, V), b_y (V,)."""
 
-    layers: tuple[Layer, ...]
-    W_hy: Floats
-    b_y: Floats
+    layers: tuple[FusedLayer, ...]
+    W_hy: Float32s2D
+    b_y: Float32s
     state_dim: int
 
 
-def fuse(config: ModelConfig, parameters: Mapping[str, Floats], multiple: int = 1) -> Fused:
+def fuse(config: ModelConfig, parameters: Mapping[str, Float32s], multiple: int = 1) -> Fused:
     H = config.hidden_dim
     S = -(-H // multiple) * multiple
     layers = []
@@ -74,14 +73,14 @@ def fuse(config: ModelConfig, parameters: Mapping[str, Floats], multiple: int = 
         W_h = _side_by_side([parameters[f"{prefix}W_h{g}"] for g in recurrent], S, S)
         b = _side_by_side([parameters[f"{prefix}b_{g}"][None] for g in config.gates], 1, S)[0]
         W_hh = _side_by_side([parameters[f"{prefix}W_hh"]], S, S) if config.cell == "gru" else None
-        layers.append(Layer(W_x + b, W_h, None, W_hh) if layer == 0 else Layer(W_x, W_h, b, W_hh))
+        layers.append(FusedLayer(W_x + b, W_h, None, W_hh) if layer == 0 else FusedLayer(W_x, W_h, b, W_hh))
     W_hy = _side_by_side([parameters["W_hy"]], S, config.vocab_size)
     return Fused(tuple(layers), W_hy, parameters["b_y"], S)
 
 
-def _side_by_side(arrays: list[Floats], rows: int, columns: int) -> Floats:
+def _side_by_side(arrays: list[Float32s2D], rows: int, columns: int) -> Float32s2D:
     """Each array filled up with zeros to (rows, columns), then joined along the columns."""
-    filled: list[npt.NDArray[np.float32]] = []
+    filled: list[Float32s2D] = []
     for array in arrays:
         block = np.zeros((rows, columns), np.float32)
         block[: array.shape[0], : array.shape[1]] = array

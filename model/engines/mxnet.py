@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from model.arrays import Floats, Indices, State
+from model.arrays import Float32s2D, Int64s, Int64s2D, State, zero_state
 from model.checkpoint import Arrays
 from model.config import ModelConfig
-from model.decoding.engine import CHOOSE, zero_state
+from model.decoding.engine import CHOOSE
 from model.engines.fused import Fused, fuse, refuse_overflow
 from model.errors import DeviceError
 from model.reference.device import Context, NDArray, context, mx, reason
@@ -36,7 +36,7 @@ def on_mxnet_thread(call: Callable[[], T]) -> T:
 
 
 class MXNetEngine:
-    """Engine (see `interface`). Callers on several threads take turns."""
+    """Engine (see `decoding.engine`). Callers on several threads take turns."""
 
     name = "mxnet"
 
@@ -55,17 +55,17 @@ class MXNetEngine:
             raise DeviceError(f"device: {device} cannot be used here: {reason(error)}") from error
 
     def start(self, n: int) -> State:
-        return zero_state(self, n)
+        return zero_state(self.config.state_names, n, self.state_dim, np.float32)
 
-    def step(self, ids: Indices, state: State) -> tuple[Floats, State]:
-        def run() -> tuple[Floats, State]:
+    def step(self, ids: Int64s, state: State) -> tuple[Float32s2D, State]:
+        def run() -> tuple[Float32s2D, State]:
             (logits, _), new = self._one_step(self._ints(ids), self._ints(ids), self._arrays(state))
             return logits.asnumpy(), tuple(array.asnumpy() for array in new)
 
         return on_mxnet_thread(run)
 
-    def advance(self, forced: Indices, last: Indices, state: State) -> tuple[Indices, State]:
-        def run() -> tuple[Indices, State]:
+    def advance(self, forced: Int64s2D, last: Int64s, state: State) -> tuple[Int64s2D, State]:
+        def run() -> tuple[Int64s2D, State]:
             chosen, arrays = self._ints(last), self._arrays(state)
             steps = []
             for row in self._ints(forced):
@@ -77,7 +77,7 @@ class MXNetEngine:
         return on_mxnet_thread(run)
 
     def _build(self, fused: Fused) -> tuple[Any, list[NDArray]]:
-        def put(array: Floats) -> NDArray:
+        def put(array: Float32s2D) -> NDArray:
             return nd.array(array, ctx=self._ctx, dtype="float32")
 
         block = _Step(self.config)
@@ -95,7 +95,7 @@ class MXNetEngine:
         logits, chosen, *new = self._block(forced, last, *state, *self._weights)
         return (logits, chosen), new
 
-    def _ints(self, values: Indices) -> NDArray:
+    def _ints(self, values: Int64s) -> NDArray:
         # `take` would clip a wrong index without a word.
         assert values.max(initial=0) < self.config.vocab_size, "index outside the vocabulary"
         return nd.array(values, ctx=self._ctx, dtype="int32")

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, checker, helper, numpy_helper
 
+from model.arrays import Untyped
 from model.config import ModelConfig
-from model.engines.fused import Fused, Layer
+from model.engines.fused import Fused, FusedLayer
 
 OPSET = 17
 IR_VERSION = 9
@@ -29,7 +29,7 @@ class _Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
-        self.constants: dict[str, npt.NDArray[Any]] = {}
+        self.constants: dict[str, Untyped] = {}
 
     def __call__(self, op: str, *inputs: str, to: str | None = None, **attributes: Any) -> str:
         name = to or f"{op}{len(self.nodes)}"
@@ -42,7 +42,7 @@ class _Graph:
         self.nodes.append(helper.make_node("Split", [source, sizes], names, axis=1))
         return names
 
-    def constant(self, name: str, value: npt.NDArray[Any]) -> str:
+    def constant(self, name: str, value: Untyped) -> str:
         self.constants[name] = value
         return name
 
@@ -113,12 +113,12 @@ def _stack(graph: _Graph, config: ModelConfig, fused: Fused, ids: str, states: l
     return new[-per_layer], new
 
 
-def _rnn(graph: _Graph, prefix: str, layer: Layer, x: str, states: list[str]) -> list[str]:
+def _rnn(graph: _Graph, prefix: str, layer: FusedLayer, x: str, states: list[str]) -> list[str]:
     (H,) = states
     return [graph("Tanh", graph("Gemm", H, graph.constant(f"{prefix}W_h", layer.W_h), x))]
 
 
-def _gru(graph: _Graph, prefix: str, layer: Layer, x: str, states: list[str]) -> list[str]:
+def _gru(graph: _Graph, prefix: str, layer: FusedLayer, x: str, states: list[str]) -> list[str]:
     (H,) = states
     assert layer.W_hh is not None
     S = len(layer.W_hh)
@@ -131,7 +131,7 @@ def _gru(graph: _Graph, prefix: str, layer: Layer, x: str, states: list[str]) ->
     return [graph("Add", graph("Mul", Z, H), graph("Mul", graph("Sub", one, Z), H_tilde))]
 
 
-def _lstm(graph: _Graph, prefix: str, layer: Layer, x: str, states: list[str]) -> list[str]:
+def _lstm(graph: _Graph, prefix: str, layer: FusedLayer, x: str, states: list[str]) -> list[str]:
     H, C = states
     S = len(layer.W_h)
     sums = graph("Gemm", H, graph.constant(f"{prefix}W_h", layer.W_h), x)

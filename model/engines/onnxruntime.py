@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import io
-import os
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from model.arrays import Floats, Indices, State
+from model.arrays import Float32s2D, Int64s, Int64s2D, State, zero_state
 from model.checkpoint import Arrays
 from model.config import ModelConfig
-from model.decoding.engine import zero_state
 from model.engines import onnx_graph
 from model.engines.fused import fuse, refuse_overflow
 from model.errors import DeviceError
+from model.processor import available_cores
 
 REGISTER_FLOATS = 16  # float32 in the widest vector register of any CPU that is served
 _ERRORS_ONLY = 3
@@ -47,7 +46,7 @@ def _prepare_cuda() -> None:
 
 
 class OnnxRuntimeEngine:
-    """Engine (see `interface`). Safe to call from several threads at once."""
+    """Engine (see `decoding.engine`). Safe to call from several threads at once."""
 
     name = "onnxruntime"
 
@@ -80,25 +79,19 @@ class OnnxRuntimeEngine:
                 raise DeviceError(f"device: gpu cannot be used here: {_first_line(error)}") from error
 
     def start(self, n: int) -> State:
-        return zero_state(self, n)
+        return zero_state(self.config.state_names, n, self.state_dim, np.float32)
 
-    def step(self, ids: Indices, state: State) -> tuple[Floats, State]:
-        feed: dict[str, Floats | Indices] = {"ids": ids}
+    def step(self, ids: Int64s, state: State) -> tuple[Float32s2D, State]:
+        feed: dict[str, Float32s2D | Int64s] = {"ids": ids}
         feed.update(zip(self._in_names, state, strict=True))
         logits, *new = self._step.run(None, feed)
         return logits, tuple(new)
 
-    def advance(self, forced: Indices, last: Indices, state: State) -> tuple[Indices, State]:
-        feed: dict[str, Floats | Indices] = {"forced": forced, "last": last}
+    def advance(self, forced: Int64s2D, last: Int64s, state: State) -> tuple[Int64s2D, State]:
+        feed: dict[str, Float32s2D | Int64s2D] = {"forced": forced, "last": last}
         feed.update(zip(self._given_names, state, strict=True))
         chosen, *new = self._advance.run(None, feed)
         return chosen, tuple(new)
-
-
-def available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _options(threads: int, spin: bool) -> ort.SessionOptions:

@@ -7,11 +7,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Untyped
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.errors import CheckpointError, brief, describe
@@ -72,7 +71,7 @@ def _check_characters(characters: list[str]) -> None:
             )
 
 
-def read_arrays(file: Path) -> list[npt.NDArray[Any]]:
+def read_arrays(file: Path) -> list[Untyped]:
     """The arrays in a file of MXNet's, in their order. Raises CheckpointError where there is none or it is damaged."""
     done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
     if done.returncode:
@@ -95,7 +94,7 @@ def from_mxnet(file: Path, characters: list[str], rules: TextRules) -> Checkpoin
     except ValueError as error:  # half of a surrogate pair
         raise CheckpointError(f"vocabulary: {error}") from error
     config = ModelConfig("rnn", 1, arrays[2].size, len(vocabulary))  # b_h has one number per hidden unit
-    parameters: dict[str, npt.NDArray[Any]] = dict(zip(CHAPTER_ORDER, arrays, strict=True))
+    parameters: dict[str, Untyped] = dict(zip(CHAPTER_ORDER, arrays, strict=True))
     for name, shape in config.parameter_shapes().items():
         if parameters[name].shape != shape:
             raise CheckpointError(f"{file}: {name} has shape {parameters[name].shape}, {shape} was expected")

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from model.arrays import zero_state
 from model.checkpoint import Checkpoint
 from model.engines.fused import fuse
 from model.engines.onnx_graph import step_graph
 from model.errors import CheckpointError
 from model.files import write_atomically
-from model.training.backend import zero_state
-from model.training.backends.choice import create
+from model.training.backends.choice import open_backend
 
 CHECKED_STEPS, CHECKED_ROWS = 32, 3
 TOLERANCE = 1e-4  # of logits, absolute
@@ -41,11 +41,11 @@ def to_onnx(checkpoint: Checkpoint) -> bytes:
 def onnx_difference(data: bytes, checkpoint: Checkpoint) -> float:
     """The largest difference of a logit between ONNX Runtime and the reference, over some steps from a zero state."""
     config = checkpoint.config
-    reference = create("mxnet", "cpu", config)
+    reference = open_backend("mxnet", "cpu", config)
     reference.load(checkpoint.parameters)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
-    ours = theirs = zero_state(config, CHECKED_ROWS)
+    ours = theirs = zero_state(config.state_names, CHECKED_ROWS, config.hidden_dim, np.float32)
     worst = 0.0
     for _ in range(CHECKED_STEPS):
         ids = rng.integers(0, config.vocab_size, CHECKED_ROWS)

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import types
 
-from model.kernels.contracted import compiled, intrinsic
+from model.kernels.contracted import contracted, intrinsic
+from model.processor import has
 
 PAIR = np.int32
 
 
 def available() -> bool:
     """Whether this processor multiplies bfloat16 (AVX512_BF16)."""
-    return bool(dict(binding.get_host_cpu_features()).get("avx512bf16"))
+    return has("avx512bf16")
 
 
 @intrinsic
@@ -32,8 +33,8 @@ def _bits(_typing: Any, value: Any) -> Any:
     return types.uint32(types.float32), generate
 
 
-@compiled
-def pair(low: Any, high: Any) -> Any:
+@contracted
+def pair(low: np.float32, high: np.float32) -> np.int32:
     """Two float32 as one pair, each rounded to the nearest bfloat16, ties to even."""
     one, half = np.uint32(1), np.uint32(0x7FFF)
     a, b = _bits(low), _bits(high)

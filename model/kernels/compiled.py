@@ -31,6 +31,8 @@ from numba.misc.appdirs import AppDirs
 F = TypeVar("F", bound=Callable[..., Any])
 LOCK_S = 10.0  # after which a result is not kept; the process that holds the lock was stopped
 _SOURCES = Path(__file__).parent.parent  # all of model: compiled code inlines what stands anywhere in it
+_MARK = re.compile(rb"compiled|contracted")  # the decorators' names: each source of compiled code imports one of them
+_PROCESSOR = "processor.py"  # holds no compiled code, but says how wide the constants are that compiled code freezes
 _one_at_a_time = threading.Lock()
 
 log = logging.getLogger(__name__)
@@ -129,6 +131,6 @@ def _digest() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(_SOURCES.rglob("*.py")):
         text = source.read_bytes()
-        if b"compiled" in text:
+        if source.name == _PROCESSOR or _MARK.search(text):
             digest.update(text)
     return digest.hexdigest()[:16]

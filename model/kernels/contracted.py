@@ -1,4 +1,7 @@
-"""Compilation of the loops that NumPy has no one call for."""
+"""`contracted`: as `compiled`, and a multiplication with the addition after it may become one instruction.
+
+What training on a CPU is compiled with. Decoding takes `compiled`, which rounds after every operation.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from model.kernels.compiled import kept
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def compiled(function: F) -> F:
+def contracted(function: F) -> F:
     """Machine code, kept on disk between runs; it lets other threads run.
 
     Of the fast-math licences only fused multiply-add is taken: NaN and infinity stay what they are, and nothing is

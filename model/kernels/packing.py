@@ -10,24 +10,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import binding
 
+from model.arrays import Reals, Reals2D, Reals3D, Words
 from model.kernels.bfloat16 import PAIR, pair
-from model.kernels.contracted import compiled, compiled_form_of
+from model.kernels.contracted import compiled_form_of, contracted
+from model.processor import has
 
-Array = npt.NDArray[Any]
-
-_WIDE = bool(dict(binding.get_host_cpu_features()).get("avx512f"))
+_WIDE = has("avx512f")
 VECTOR_BYTES = 64 if _WIDE else 32
 VECTORS = 4 if _WIDE else 2  # of a wide tile: 4 rows × VECTORS accumulators and what they need fit the registers
 
 
-def words(K: int, operand: Any) -> int:
+def words(K: int, operand: npt.DTypeLike) -> int:
     """How many words of `operand` a row of K numbers takes."""
     return -(-K // 2) if operand == PAIR else K
 
 
-@compiled
+@contracted
 def padded(M: int, lanes: int) -> int:
     """Columns of all tiles of M columns together."""
     wide = lanes * VECTORS
@@ -35,18 +34,18 @@ def padded(M: int, lanes: int) -> int:
     return M - left + (wide if 2 * left > wide else (left + lanes - 1) // lanes * lanes)
 
 
-def room_for(K: int, M: int, operand: Any) -> Array:
+def room_for(K: int, M: int, operand: npt.DTypeLike) -> Words:
     """Room for a packed matrix of K words by M columns."""
     return np.zeros(K * padded(M, VECTOR_BYTES // np.dtype(operand).itemsize), operand)
 
 
-@compiled
+@contracted
 def tile_width(left: int, lanes: int) -> int:
     """Columns of the next tile when `left` are left: as wide as can be, but not half empty."""
     return lanes * VECTORS if 2 * left > lanes * VECTORS else lanes
 
 
-def put_words(source: Any, target: Any) -> None:
+def put_words(source: Reals, target: Words) -> None:
     """Writes a row of numbers as words of the target's type; nothing is done where they are the same memory."""
     raise NotImplementedError
 
@@ -56,7 +55,7 @@ def _put_words(source: Any, target: Any) -> Any:
     if target.dtype == source.dtype:
         return lambda source, target: None
 
-    def put(source: Any, target: Any) -> None:
+    def put(source: Reals, target: Words) -> None:
         whole = len(source) // 2
         for k in range(whole):
             target[k] = pair(source[2 * k], source[2 * k + 1])
@@ -66,7 +65,7 @@ def _put_words(source: Any, target: Any) -> Any:
     return put
 
 
-def copy_words(source: Any, target: Any) -> None:
+def copy_words(source: Reals, target: Words) -> None:
     """Writes a row of numbers as words of the target's type, into other memory."""
     raise NotImplementedError
 
@@ -76,14 +75,14 @@ def _copy_words(source: Any, target: Any) -> Any:
     if target.dtype != source.dtype:
         return lambda source, target: put_words(source, target)
 
-    def copy(source: Any, target: Any) -> None:
+    def copy(source: Reals, target: Words) -> None:
         for j in range(len(source)):
             target[j] = source[j]
 
     return copy
 
 
-def _pack_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+def _pack_row(W: Reals2D, start: int, stop: int, k: int, first: int, count: int, P: Words, at: int) -> None:
     """Word k of columns first … first + count − 1 of the rows start … stop − 1 of W, to P[at:]."""
     raise NotImplementedError
 
@@ -92,14 +91,14 @@ def _pack_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: 
 def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> Any:
     if W.dtype == P.dtype:
 
-        def copy(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+        def copy(W: Reals2D, start: int, stop: int, k: int, first: int, count: int, P: Words, at: int) -> None:
             row, out = W[start + k, first : first + count], P[at : at + count]
             for j in range(count):
                 out[j] = row[j]
 
         return copy
 
-    def pairs(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P: Any, at: Any) -> None:
+    def pairs(W: Reals2D, start: int, stop: int, k: int, first: int, count: int, P: Words, at: int) -> None:
         place = start + 2 * k
         low, out = W[place, first : first + count], P[at : at + count]
         if place + 1 < stop:
@@ -113,7 +112,7 @@ def _packed_row(W: Any, start: Any, stop: Any, k: Any, first: Any, count: Any, P
     return pairs
 
 
-def put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> None:
+def put_packed(G: Reals3D, t: int, lo: int, hi: int, P: Words) -> None:
     """Rows lo … hi − 1 of step t of G (T, N, M), as their words of the packed right factor (T·N, M); lo is even.
 
     Pairs are made of rows of one step; the last row of an odd N is paired with zeros.
@@ -125,7 +124,7 @@ def put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> None:
 def _put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> Any:
     per_word = 1 if G.dtype == P.dtype else 2
 
-    def put(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> None:
+    def put(G: Reals3D, t: int, lo: int, hi: int, P: Words) -> None:
         T, N, M = G.shape
         each, lanes = (N + per_word - 1) // per_word, VECTOR_BYTES // P.itemsize
         for n in range(lo, hi, per_word):
@@ -138,7 +137,7 @@ def _put_packed(G: Any, t: Any, lo: Any, hi: Any, P: Any) -> Any:
     return put
 
 
-def _word(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any:
+def _word(W: Reals2D, start: int, stop: int, k: int, j: int, P: Words) -> Any:
     """Word k of column j of the rows start … stop − 1 of W, of P's type."""
     raise NotImplementedError
 
@@ -148,15 +147,15 @@ def _compiled_word(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any
     if W.dtype == P.dtype:
         return lambda W, start, stop, k, j, P: W[start + k, j]
 
-    def of_two(W: Any, start: Any, stop: Any, k: Any, j: Any, P: Any) -> Any:
+    def of_two(W: Reals2D, start: int, stop: int, k: int, j: int, P: Words) -> Any:
         low = start + 2 * k
         return pair(W[low, j], W[low + 1, j] if low + 1 < stop else np.float32(0))
 
     return of_two
 
 
-@compiled
-def pack_columns(W: Any, P: Any, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
+@contracted
+def pack_columns(W: Reals2D, P: Words, start: int, stop: int, lo: int, hi: int, K: int, origin: int) -> None:
     """Columns lo … hi − 1 of the rows start … stop − 1 of W, as K words each, to P; column `origin` is P's first.
 
     The tile of column j begins at P[(j − origin) K]. A tile is VECTORS wide, near the right edge a single vector.

@@ -13,33 +13,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.arrays import Reals, Reals2D, Reals3D, Words, Words2D, Words3D
 from model.kernels.bfloat16 import PAIR, pair
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.packing import VECTOR_BYTES, VECTORS, pack_columns, put_words, room_for, tile_width, words
 from model.kernels.team import Team
 from model.kernels.tile import add_tile
 
-Array = npt.NDArray[Any]
 DEPTH = 256  # rows of the right factor that are packed at a time; an even number
 
 
 class Products:
     """`operand` is the type of the words that are multiplied: the matrices' own, or PAIR, which rounds to bfloat16."""
 
-    def __init__(self, team: Team, operand: Any) -> None:
+    def __init__(self, team: Team, operand: npt.DTypeLike) -> None:
         self.team, self._operand = team, np.dtype(operand)
         self._wide = VECTORS * VECTOR_BYTES // self._operand.itemsize
-        self._rooms: dict[tuple[Any, ...], Array] = {}
+        self._rooms: dict[tuple[Any, ...], Words] = {}
 
-    def read_as(self, array: Array) -> Array:
+    def read_as(self, array: Reals3D) -> Words3D:
         """Where a recurrence reads `array` as a left factor: itself, or room for a rounded copy of its rows."""
         return array if array.dtype == self._operand else self.room(*array.shape)
 
-    def room(self, *shape: int) -> Array:
+    def room(self, *shape: int) -> Words:
         """Room for rows of shape[-1] numbers as a left factor."""
         return np.zeros((*shape[:-1], words(shape[-1], self._operand)), self._operand)
 
-    def pack(self, W: Array) -> Array:
+    def pack(self, W: Reals2D) -> Words:
         """W (K, M) as the right factor of `add_product`. The next matrix of its shape takes the same place."""
         K, M = W.shape
         depth = words(K, self._operand)
@@ -47,11 +47,11 @@ class Products:
         self.team.share(M, lambda lo, hi: pack_columns(W, P, 0, K, lo, hi, depth, 0), grain=self._wide)
         return P
 
-    def packed(self, T: int, N: int, M: int) -> Array:
+    def packed(self, T: int, N: int, M: int) -> Words:
         """Room for T steps of N rows of M numbers as a right factor, which `put_packed` fills."""
         return room_for(T * words(N, self._operand), M, self._operand)
 
-    def dot(self, A: Array, B: Array, out: Array) -> None:
+    def dot(self, A: Reals2D, B: Reals2D, out: Reals2D) -> None:
         """out = A B. A (N, K) and B (K, M) may be transposed views; rows of `out` (N, M) are contiguous."""
         N, M = out.shape
         left, a_row, a_k = self._left(A)
@@ -66,11 +66,11 @@ class Products:
         else:
             self.team.share(N, lambda lo, hi: piece(lo, hi - lo, 0, M))
 
-    def correlate(self, A: Array, P: Array, out: Array) -> None:
+    def correlate(self, A: Reals3D, P: Words, out: Reals2D) -> None:
         """out = Aᵀ B summed over steps and rows, A (T, N, D), where P holds B (T, N, M) as `put_packed` left it."""
         T, N, D = A.shape
         K = T * words(N, self._operand)
-        left = A.reshape(-1)
+        left: Words = A.reshape(-1)
         if self._operand == PAIR:
             rounded = self._room("left", K, D, size=lambda: np.zeros((K, D), PAIR))
             self.team.share(T, lambda lo, hi: _round_steps(A, rounded, lo, hi), grain=1)
@@ -80,7 +80,7 @@ class Products:
             out.shape[1], lambda lo, hi: _packed_product(left, D, P, flat, c_row, lo, hi, K), grain=self._wide
         )
 
-    def _left(self, A: Array) -> tuple[Array, int, int]:
+    def _left(self, A: Reals2D) -> tuple[Words, int, int]:
         """The left factor as flat words, with its strides between rows and between words of a row."""
         N, K = A.shape
         by_rows = A.strides[1] == A.itemsize
@@ -95,27 +95,27 @@ class Products:
         self.team.share(half, lambda lo, hi: _round_steps(A.T[None, 2 * lo : 2 * hi], rounded[lo:hi], 0, 1))
         return rounded.reshape(-1), 1, N
 
-    def _room(self, *key: Any, size: Callable[[], Array]) -> Array:
+    def _room(self, *key: Any, size: Callable[[], Words]) -> Words:
         """Room that is made once for each key."""
         if key not in self._rooms:
             self._rooms[key] = size()
         return self._rooms[key]
 
 
-def _flat(array: Array) -> Array:
+def _flat(array: Reals2D) -> Reals:
     """All memory from the array's first element to its last, rows of it contiguous, as one vector."""
     length = (array.shape[0] - 1) * (array.strides[0] // array.itemsize) + array.shape[1]
     return np.lib.stride_tricks.as_strided(array, (length,), (array.itemsize,))
 
 
-@compiled
-def _round_rows(A: Any, rounded: Any, lo: int, hi: int) -> None:
+@contracted
+def _round_rows(A: Reals2D, rounded: Words2D, lo: int, hi: int) -> None:
     for n in range(lo, hi):
         put_words(A[n], rounded[n])
 
 
-@compiled
-def _round_steps(A: Any, rounded: Any, lo: int, hi: int) -> None:
+@contracted
+def _round_steps(A: Reals3D, rounded: Words2D, lo: int, hi: int) -> None:
     """Pairs of rows of A (T, N, D), for steps lo … hi − 1; the last row of an odd N is paired with zeros."""
     N, D = A.shape[1:]
     half = (N + 1) // 2
@@ -131,8 +131,8 @@ def _round_steps(A: Any, rounded: Any, lo: int, hi: int) -> None:
                     out[j] = pair(low[j], np.float32(0))
 
 
-@compiled
-def _packed_product(A: Any, D: int, P: Any, C: Any, c_row: int, lo: int, hi: int, K: int) -> None:
+@contracted
+def _packed_product(A: Words, D: int, P: Words, C: Reals, c_row: int, lo: int, hi: int, K: int) -> None:
     """C = Aᵀ B for columns lo … hi − 1; A is (K, D) words, P holds B."""
     lanes = VECTOR_BYTES // P.itemsize
     first = lo
@@ -146,9 +146,9 @@ def _packed_product(A: Any, D: int, P: Any, C: Any, c_row: int, lo: int, hi: int
         first += width
 
 
-@compiled
+@contracted
 def _product(
-    A: Any, a: int, a_row: int, a_k: int, B: Any, P: Any, lo: int, hi: int, C: Any, c: int, c_row: int, N: int
+    A: Words, a: int, a_row: int, a_k: int, B: Reals2D, P: Words, lo: int, hi: int, C: Reals, c: int, c_row: int, N: int
 ) -> None:  # fmt: skip
     """C = A B for N rows of A and columns lo … hi − 1. P is room for DEPTH rows of a wide tile."""
     lanes = VECTOR_BYTES // P.itemsize

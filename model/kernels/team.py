@@ -5,12 +5,13 @@ The pieces are the same for a given number of threads, so the same machine gives
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeAlias
+
+from model.processor import available_cores
 
 Work: TypeAlias = Callable[[int, int], Any]
 Outcomes: TypeAlias = "SimpleQueue[BaseException | None]"
@@ -20,15 +21,9 @@ MAX_THREADS = 16
 _GRAIN = 4  # rows per block of the small product
 
 
-def num_threads() -> int:
-    """The cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_THREADS)
-
-
 class Team:
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or num_threads()
+        self.threads = threads or min(available_cores(), MAX_THREADS)
         self._tasks: list[SimpleQueue[Task | None]] = [SimpleQueue() for _ in range(self.threads - 1)]
         for tasks in self._tasks:
             threading.Thread(target=_work, args=(tasks,), name="training", daemon=True).start()

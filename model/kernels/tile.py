@@ -16,15 +16,16 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from model.kernels.contracted import compiled, intrinsic
+from model.arrays import Reals, Words
+from model.kernels.contracted import contracted, intrinsic
 from model.kernels.packing import VECTOR_BYTES, VECTORS, padded, tile_width
 
 ROWS = 4
 DEPTH = 256  # rows of a wide tile that are used for all rows of the left factor while they are in a near cache
 
 
-@compiled
-def add_product(A: Any, a: int, a_row: int, a_k: int, P: Any, C: Any, c: int, c_row: int, N: int, M: int) -> None:
+@contracted
+def add_product(A: Words, a: int, a_row: int, a_k: int, P: Words, C: Reals, c: int, c_row: int, N: int, M: int) -> None:
     """C[n, m] += Σ_k A[n, k] W[k, m] for n < N, m < M, with P = pack(W).
 
     A and C are flat: A[n, k] lies at a + n a_row + k a_k, in words, and C[n, m] at c + n c_row + m.
@@ -38,9 +39,9 @@ def add_product(A: Any, a: int, a_row: int, a_k: int, P: Any, C: Any, c: int, c_
         first += width
 
 
-@compiled
+@contracted
 def add_tile(
-    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int,
+    A: Words, a: int, a_row: int, a_k: int, P: Words, p: int, C: Reals, c: int, c_row: int, N: int, K: int, width: int,
     count: int, fresh: bool,
 ) -> None:  # fmt: skip
     """The part of `add_product` that one tile of `width` columns makes; only the first `count` stand in C.
@@ -61,17 +62,17 @@ def add_tile(
             _copy(rows, 0, width, C, c + n * c_row, c_row, left, count)
 
 
-@compiled
-def _copy(source: Any, a: int, a_row: int, target: Any, b: int, b_row: int, N: int, M: int) -> None:
+@contracted
+def _copy(source: Reals, a: int, a_row: int, target: Reals, b: int, b_row: int, N: int, M: int) -> None:
     for n in range(N):
         given, out = source[a + n * a_row : a + n * a_row + M], target[b + n * b_row : b + n * b_row + M]
         for j in range(M):
             out[j] = given[j]
 
 
-@compiled
+@contracted
 def _add_whole_tile(
-    A: Any, a: int, a_row: int, a_k: int, P: Any, p: int, C: Any, c: int, c_row: int, N: int, K: int, width: int,
+    A: Words, a: int, a_row: int, a_k: int, P: Words, p: int, C: Reals, c: int, c_row: int, N: int, K: int, width: int,
     fresh: bool,
 ) -> None:  # fmt: skip
     whole = N - N % ROWS

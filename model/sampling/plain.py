@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from model.arrays import Float32s
 
 
-def choose_reference(
-    logits: npt.NDArray[np.float32], temperature: float, top_k: int, top_p: float, uniform: float
-) -> int:
+def choose_reference(logits: Float32s, temperature: float, top_k: int, top_p: float, uniform: float) -> int:
     """The character that a row of logits (V,) and a random number in [0, 1) give. top_k at least V means all.
 
     Characters are ranked by logit, equal ones by index. Of the kept ones, in the order of their indices, the first is

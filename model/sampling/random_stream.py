@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 
 import numpy as np
-import numpy.typing as npt
 
 from model.kernels.compiled import compiled
 
@@ -50,9 +49,3 @@ def uniform(seed: int, position: int) -> float:
     a, b, _, _ = philox(counter & _LOW, counter >> _32, zero, zero, key & _LOW, key >> _32)
     bits = (a << np.uint64(21)) ^ (b >> np.uint64(11))
     return float(bits) * _53_BITS
-
-
-def uniforms(seeds: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """`uniform` for each pair."""
-    pairs = zip(seeds.tolist(), positions.tolist(), strict=True)
-    return np.array([uniform(seed, position) for seed, position in pairs], np.float64)

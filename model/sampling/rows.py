@@ -10,29 +10,25 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Float32s, Float32s2D, Float64s, Int64s
 from model.kernels.compiled import compiled
 from model.sampling.random_stream import uniform
 
 LANES = 128  # top_k up to this much is selected by lanes, more by sorting
 
-Float32s = npt.NDArray[np.float32]
-Float64s = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
 
 @compiled
 def choose(
-    logits: Float32s,
+    logits: Float32s2D,
     step: int,
-    first: Ints,
+    first: Int64s,
     temperature: Float64s,
-    top_k: Ints,
+    top_k: Int64s,
     top_p: Float64s,
-    seed: Ints,
-    position: Ints,
-    chosen: Ints,
+    seed: Int64s,
+    position: Int64s,
+    chosen: Int64s,
 ) -> bool:
     """Fills chosen (N,) from logits (N, V) and the options of each row; all other arrays are (N,).
 
@@ -108,7 +104,7 @@ def _lane_maxima(row: Float32s, scratch: Float32s) -> tuple[int, bool]:
 
 
 @compiled
-def _top(row: Float32s, k: int, lanes: int, values: Float32s, indices: Ints, scratch: Float32s) -> int:
+def _top(row: Float32s, k: int, lanes: int, values: Float32s, indices: Int64s, scratch: Float32s) -> int:
     """The k largest of a row, equal ones by index, into values and indices in the order of indices. Returns k.
 
     scratch holds the maxima of the row's lanes: at least k values reach the kth largest of them.
@@ -169,7 +165,7 @@ def _kth_largest(a: Float32s, count: int, k: int) -> Any:
 
 @compiled
 def _nucleus(
-    values: Float32s, indices: Ints, weights: Float64s, count: int, ranked_sum: bool, top_p: float, whole: float
+    values: Float32s, indices: Int64s, weights: Float64s, count: int, ranked_sum: bool, top_p: float, whole: float
 ) -> int:
     """Keeps, in place and in the order of indices, the fewest likeliest that reach top_p. Returns how many."""
     order = np.argsort(-values[:count], kind="mergesort")

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from model.arrays import Unsigneds, Unsigneds2D
 from model.errors import CorpusError
-from model.text.vocabulary import Indices
 
 
 def data_iter_random(
-    corpus_indices: Indices, batch_size: int, num_steps: int, rng: np.random.Generator
-) -> Iterator[tuple[Indices, Indices]]:
+    corpus_indices: Unsigneds, batch_size: int, num_steps: int, rng: np.random.Generator
+) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
     """Each example is a stretch of num_steps characters; the examples come in random order.
 
     Neighbouring batches are unrelated, so the state starts from zero at each. Every example is seen once per epoch,
@@ -30,8 +30,8 @@ def data_iter_random(
 
 
 def data_iter_consecutive(
-    corpus_indices: Indices, batch_size: int, num_steps: int
-) -> Iterator[tuple[Indices, Indices]]:
+    corpus_indices: Unsigneds, batch_size: int, num_steps: int
+) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
     """Row n of each batch goes on where row n of the batch before ended, so the state can be carried."""
     batch_len = len(corpus_indices) // batch_size
     rows = corpus_indices[: batch_size * batch_len].reshape(batch_size, batch_len)

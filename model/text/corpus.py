@@ -112,12 +112,22 @@ def _unzip(data: bytes, name: str) -> bytes:
     return text
 
 
-def _decode(data: bytes, encoding: str, name: str) -> str:
+def codec_of(encoding: str) -> str:
+    """The codec that reads an encoding; that of UTF-8 leaves a byte order mark out. Raises CorpusError for none."""
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
-        return data.decode(codec)
+        b"a".decode(codec)
     except LookupError:
         raise CorpusError(f"encoding: {encoding!r} is not one that Python knows (utf-8, gb18030, utf-16, …)") from None
+    except UnicodeError:  # of an encoding that has more bytes than one to a character
+        pass
+    return codec
+
+
+def _decode(data: bytes, encoding: str, name: str) -> str:
+    codec = codec_of(encoding)
+    try:
+        return data.decode(codec)
     except UnicodeDecodeError as error:
         # utf-8-sig counts from behind the byte order mark.
         mark = 3 if codec == "utf-8-sig" and data.startswith(b"\xef\xbb\xbf") else 0

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Unsigneds
 from model.errors import CorpusError
 from model.text.corpus import EMBEDDED, Corpus, check_max_chars, read_corpus, utf8
 from model.text.pieces import open_text, read_pieces
@@ -32,7 +32,7 @@ class EncodedCorpus:
     sha256: str
     rules: TextRules
     vocabulary: Vocabulary
-    indices: npt.NDArray[Any]
+    indices: Unsigneds
 
 
 def index_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:

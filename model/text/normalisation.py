@@ -9,7 +9,8 @@ import functools
 import unicodedata
 
 import numpy as np
-import numpy.typing as npt
+
+from model.arrays import Bools
 
 LONG_RUN = 30  # marks; as many as Unicode's own limit for streams (UAX #15, 13) calls enough for any language
 _MARKS = range(0x300, 0x20000)  # no character outside begins, when decomposed, with a combining mark
@@ -54,7 +55,7 @@ def last_cut(text: str) -> int:
 
 
 @functools.cache
-def _is_mark() -> npt.NDArray[np.bool_]:
+def _is_mark() -> Bools:
     """For each code point up to the end of _MARKS, whether its decomposition begins with a combining mark."""
     table = np.zeros(_MARKS.stop + 1, np.bool_)
     table[_MARKS.start : -1] = [unicodedata.combining(chr(code)) > 0 for code in _MARKS]

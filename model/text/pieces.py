@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model.errors import CorpusError
+from model.text.corpus import codec_of
 from model.text.normalisation import last_cut
 from model.text.rules import TextRules
 
@@ -33,11 +34,7 @@ def read_pieces(path: Path, rules: TextRules, encoding: str, max_chars: int | No
 
 
 def _decoded(path: Path, encoding: str) -> Iterator[str]:
-    name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    try:
-        decoder = codecs.getincrementaldecoder(name)()
-    except LookupError:
-        raise CorpusError(f"encoding: {encoding!r} is not one that Python knows (utf-8, gb18030, utf-16, …)") from None
+    decoder = codecs.getincrementaldecoder(codec_of(encoding))()
     kept, read = "", 0
     with open_text(path) as file:
         while True:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Bools, Int32s, Int64s, UInt32s, Unsigneds
 from model.errors import UnknownCharactersError
-
-Indices = npt.NDArray[np.int32]
 
 
 class Vocabulary:
@@ -42,7 +39,7 @@ class Vocabulary:
     def __hash__(self) -> int:
         return hash(self.characters)
 
-    def encode(self, text: str) -> Indices:
+    def encode(self, text: str) -> Int32s:
         """Indices of the text's characters, shape (len(text),), int32.
 
         Raises UnknownCharactersError naming every unknown character with its positions.
@@ -60,14 +57,14 @@ class Vocabulary:
         _, known = self._lookup(text)
         return text if known.all() else "".join(c for c, k in zip(text, known.tolist(), strict=True) if k)
 
-    def decode(self, indices: Sequence[int] | npt.NDArray[np.signedinteger[Any]]) -> str:
+    def decode(self, indices: Sequence[int] | Int32s | Int64s | Unsigneds) -> str:
         """The text of a sequence of indices. An index outside 0 … V − 1 is a bug of the caller's."""
         characters = self.characters
         values = np.asarray(indices)
         assert values.size == 0 or (values.min() >= 0 and values.max() < len(characters)), "index outside vocabulary"
         return "".join([characters[i] for i in values.tolist()])
 
-    def _lookup(self, text: str) -> tuple[Indices, npt.NDArray[np.bool_]]:
+    def _lookup(self, text: str) -> tuple[Int32s, Bools]:
         codes = _code_points(text)
         places = np.searchsorted(self._codes, codes)
         inside = np.minimum(places, max(len(self._codes) - 1, 0))
@@ -75,5 +72,5 @@ class Vocabulary:
         return inside.astype(np.int32), known
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def _code_points(text: str) -> UInt32s:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")

@@ -8,47 +8,38 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from model.config import ModelConfig
+from model.arrays import Float32s, Int32s, Int32s2D, Reals, Reals2D, RealState
 from model.training.optimisation.dropout import NO_MASKS, Masks
-
-Vector = npt.NDArray[np.floating[Any]]
-State = tuple[npt.NDArray[np.floating[Any]], ...]
-Batch = npt.NDArray[np.int32]  # (N, T)
 
 
 class Backend(Protocol):
     name: str
-    weights: Vector
-    gradient: Vector  # of the sum of the last batch's losses
+    weights: Reals
+    gradient: Reals  # of the sum of the last batch's losses
     num_decayed: int  # the first so many places are matrices, the rest biases
 
-    def gradients(self, data: Batch, labels: Batch, state: State, masks: Masks = NO_MASKS) -> tuple[float, State]:
+    def gradients(
+        self, data: Int32s2D, labels: Int32s2D, state: RealState, masks: Masks = NO_MASKS
+    ) -> tuple[float, RealState]:
         """The sum of the batch's losses (nats) and the state behind it; fills `gradient`."""
 
-    def losses(self, data: Batch, labels: Batch, state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
+    def losses(self, data: Int32s2D, labels: Int32s2D, state: RealState) -> tuple[Reals2D, RealState]:
         """The loss (nats) of each character, shape (N, T), and the state behind them; nothing is hidden."""
 
-    def step(self, ids: npt.NDArray[np.int32], state: State) -> tuple[npt.NDArray[np.floating[Any]], State]:
+    def step(self, ids: Int32s, state: RealState) -> tuple[Reals2D, RealState]:
         """Logits (N, V) of what follows the characters `ids`, shape (N,), and the new state."""
 
-    def load(self, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
+    def load(self, parameters: Mapping[str, Reals]) -> None:
         """Puts parameters under the book's names into `weights`."""
 
-    def named(self, vector: Vector) -> dict[str, npt.NDArray[np.float32]]:
+    def named(self, vector: Reals) -> dict[str, Float32s]:
         """A copy of a vector laid out like `weights`, under the book's names."""
 
 
-def zero_state(config: ModelConfig, N: int, dtype: Any = np.float32) -> State:
-    return tuple(np.zeros((N, config.hidden_dim), dtype) for _ in config.state_names)
-
-
 @contextlib.contextmanager
-def lent(backend: Backend, weights: Vector) -> Iterator[None]:
+def lent(backend: Backend, weights: Reals) -> Iterator[None]:
     """Lends a backend other weights for the length of a `with` block."""
     own = backend.weights.copy()
     backend.weights[:] = weights

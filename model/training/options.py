@@ -1,8 +1,12 @@
-"""What a training run can be told, with the bounds of each setting. Knows nothing of texts or of how it is done."""
+"""What a training run can be told, with the bounds of each setting. Knows nothing of texts or of how it is done.
+
+A record or a run of an earlier version is read as well: see `in_todays_words`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,12 +25,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "steps": (1, 10**12),
     "learning_rate": (0.0, 1e6),
     "final_rate": (0.0, 1.0),
-    "warmup": (0.0, 1.0),
     "hold": (0.0, 1.0),
     "clipping_theta": (1e-9, 1e9),
     "weight_decay": (0.0, 10.0),
     "averaging": (0.0, 0.99999),
-    "dropout_input": (0.0, 0.9),
     "dropout_layers": (0.0, 0.9),
     "dropout_output": (0.0, 0.9),
     "dropout_recurrent": (0.0, 0.9),
@@ -46,11 +48,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sampling": ("random", "consecutive"),
     "loss_reduction": ("sum", "mean"),
     "optimizer": ("sgd", "adam"),
-    "schedule": ("constant", "linear", "cosine"),
+    "schedule": ("constant", "linear"),
     "device": DEVICES,
-    "backend": ("auto", "mxnet", "numpy"),
+    "backend": ("auto", "mxnet", "cpu"),
     "precision": ("auto", "float32", "bfloat16"),
 }
+ALIASES = {"numpy": "cpu", "numpy-bfloat16": "cpu-bfloat16"}  # what backends were called before
+DROPPED = {"warmup": 0.0, "dropout_input": 0.0}  # options there were, with the value that changed nothing
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,11 @@ class TrainingOptions:
     optimizer: str = "sgd"
     learning_rate: float = 0.2
     schedule: str = "constant"
-    warmup: float = 0.0  # share of the run in which the rate climbs from 0
-    hold: float = 0.0  # share of the run, warm-up included, after which the rate begins to fall
+    hold: float = 0.0  # share of the run after which the rate begins to fall
     final_rate: float = 0.0  # where a falling schedule ends, as a multiple of learning_rate
     clipping_theta: float = 5.0  # the gradient's global norm is at most this
     weight_decay: float = 0.0  # each step shrinks the matrices by learning rate × this
     averaging: float = 0.0  # decay per step of the moving average of the weights that is kept; 0 keeps the weights
-    dropout_input: float = 0.0  # share of characters hidden from the bottom layer
     dropout_layers: float = 0.0  # share of units hidden between layers
     dropout_output: float = 0.0  # share of units hidden from the output layer
     dropout_recurrent: float = 0.0  # share of recurrent weights hidden (Merity, Keskar and Socher, 2018)
@@ -98,6 +100,7 @@ class TrainingOptions:
     precision: str = "float32"  # of the factors in matrix products; auto: bfloat16 where the processor has it
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "backend", todays_name(self.backend))
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -119,8 +122,22 @@ class TrainingOptions:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> TrainingOptions:
-        """The options that a training record (JSON) holds. Unknown keys are refused."""
+        """The options that a training record (JSON) holds, of any version so far. Unknown keys are refused."""
+        record = in_todays_words(record)
         unknown = set(record) - {f.name for f in fields(cls)}
         if unknown:
             raise OptionError(sorted(unknown)[0], "is not a training option")
         return cls(**{**record, "prefixes": tuple(record.get("prefixes", ()))})
+
+
+def todays_name(backend: str) -> str:
+    """A backend by the name it has now, whichever it was recorded under."""
+    return ALIASES.get(backend, backend) if isinstance(backend, str) else backend
+
+
+def in_todays_words(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a record as this version has them. Raises OptionError for what it can no longer do."""
+    for name, idle in DROPPED.items():
+        if record.get(name, idle) != idle:
+            raise OptionError(name, f"was {record[name]}; this version has no such option")
+    return {name: value for name, value in record.items() if name not in DROPPED}

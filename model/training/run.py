@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
 from model import checkpoint as checkpoints
 from model import versions
+from model.arrays import Reals
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, NextcharError, TrainingError, brief
 from model.files import (
@@ -38,7 +38,7 @@ from model.files import (
 )
 from model.plain_record import worded
 from model.training.report.events import Advice, BatchDone, EpochDone, Event, Finished
-from model.training.report.journal import Journal
+from model.training.report.journal import Journal, check_tensorboard
 from model.training.trainer import Trainer
 
 RESUME_NAME = "resume.safetensors"
@@ -49,7 +49,7 @@ RESUME_FORMAT = "nextchar-resume/1"
 class Snapshot:
     """What `Trainer.snapshot` gave, read back: `trainer.restore(snapshot.arrays, snapshot.facts)`."""
 
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: dict[str, Reals]
     facts: dict[str, Any]
 
 
@@ -78,8 +78,11 @@ def run(trainer: Trainer, out: Path, tensorboard: bool = False, overwrite: bool 
 
     A trainer that was restored goes on with the run in `out`; another one needs `overwrite` where there is something.
     What cannot be written on the way is told and training goes on. Raises TrainingError where `out` is taken,
-    CheckpointError where the model cannot be written at the end.
+    CheckpointError where the model cannot be written at the end, OptionError for TensorBoard's events where nothing
+    can write them.
     """
+    if tensorboard:
+        check_tensorboard()
     resumed = trainer.position.step > 0
     if not (resumed or overwrite):
         check_free(out)

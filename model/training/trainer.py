@@ -18,22 +18,22 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Int32s2D, Reals, RealState, Unsigneds2D, zero_state
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.errors import CheckpointError, CorpusError, TrainingError
+from model.errors import CheckpointError, CorpusError, OptionError, TrainingError
 from model.text import batches
 from model.text.encoding import EncodedCorpus
 from model.training import ending, resuming
-from model.training.backend import Backend, lent, zero_state
-from model.training.backends.choice import create
+from model.training.backend import Backend, lent
+from model.training.backends.choice import open_backend
 from model.training.optimisation import dropout
 from model.training.optimisation.initialise import initial_parameters
 from model.training.optimisation.objective import clipping_factor, global_norm, hopeless, perplexity
 from model.training.optimisation.optimizers import OPTIMIZERS, follow
 from model.training.optimisation.schedules import learning_rate
-from model.training.options import TrainingOptions
+from model.training.options import TrainingOptions, in_todays_words, todays_name
 from model.training.position import Position
 from model.training.report import advice, validation
 from model.training.report import samples as writing
@@ -62,13 +62,13 @@ class Trainer:
         )
         for prefix in options.prefixes:
             corpus.vocabulary.encode(corpus.rules.apply(prefix))  # an unknown character is told now, not after an hour
-        self.backend = backend or create(options.backend, options.device, self.config, options.precision)
+        self.backend = backend or open_backend(options.backend, options.device, self.config, options.precision)
         self.backend.load(initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
         weights = self.backend.weights
         self.optimizer = OPTIMIZERS[options.optimizer](weights, self.backend.num_decayed)
         self.average = weights.copy() if options.averaging else None
         self.best = weights.copy()
-        self.state = zero_state(self.config, options.batch_size, weights.dtype)
+        self.state = self._zero_state(options.batch_size)
         self.position = Position()
         self.ended: str | None = None  # why; None while it goes on
         self._stop = False
@@ -112,7 +112,7 @@ class Trainer:
         N, T = options.batch_size, options.num_steps
         if at.batch == 0:
             at.loss_sum = at.norm_sum = at.epoch_seconds = 0.0
-            self.state = zero_state(self.config, N, self.backend.weights.dtype)
+            self.state = self._zero_state(N)
         began, before, before_epoch = time.perf_counter(), at.seconds, at.epoch_seconds
         for data, labels in islice(self._iterator(), at.batch, None):
             loss = self._update(np.asarray(data, np.int32), np.asarray(labels, np.int32))
@@ -133,19 +133,19 @@ class Trainer:
             if self._stop or ending.ends_within_epoch(options, at):
                 return
 
-    def _iterator(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    def _iterator(self) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
         options, text = self.options, self.corpus.indices[: self.num_training]
         if options.sampling == "random":
             order = self._rng(_ORDER, self.position.epoch)
             return batches.data_iter_random(text, options.batch_size, options.num_steps, order)
         return batches.data_iter_consecutive(text, options.batch_size, options.num_steps)
 
-    def _update(self, data: npt.NDArray[np.int32], labels: npt.NDArray[np.int32]) -> float:
+    def _update(self, data: Int32s2D, labels: Int32s2D) -> float:
         """One step along the gradient; returns the batch's loss in nats per character. A hopeless one moves nothing."""
         options, at, backend = self.options, self.position, self.backend
         N, T = data.shape
         carried = options.sampling == "consecutive" or options.carry_state
-        state = self.state if carried else zero_state(self.config, N, backend.weights.dtype)
+        state = self.state if carried else self._zero_state(N)
         if carried and options.state_reset:
             kept = self._rng(_RESET, at.step).random((N, 1)) >= options.state_reset
             state = tuple(array * kept.astype(array.dtype) for array in state)
@@ -237,13 +237,13 @@ class Trainer:
             rate, at.norm_sum / max(at.batch, 1), memorised, best, at.seconds,
         )  # fmt: skip
 
-    def _loss_of(self, weights: npt.NDArray[np.floating[Any]]) -> float:
+    def _loss_of(self, weights: Reals) -> float:
         """Nats per character over a batch: the last update of a run is followed by none that would show what it did."""
         if not np.isfinite(weights).all():
             return math.nan
         data, labels = (np.asarray(array, np.int32) for array in next(iter(self._iterator())))
         with lent(self.backend, weights):
-            losses, _ = self.backend.losses(data, labels, zero_state(self.config, len(data), weights.dtype))
+            losses, _ = self.backend.losses(data, labels, self._zero_state(len(data)))
         return float(losses.mean(dtype=np.float64))
 
     def _is_hopeless(self, loss: float) -> bool:
@@ -266,7 +266,7 @@ class Trainer:
             self.config, self.corpus.rules, self.corpus.vocabulary, self.backend.named(kept), training_record(self)
         )
 
-    def snapshot(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    def snapshot(self) -> tuple[dict[str, Reals], dict[str, Any]]:
         """All that a run of the same options on the same text needs to go on from here."""
         arrays = {"weights": self.backend.weights, "best": self.best}
         arrays.update({f"optimizer.{name}": array for name, array in self.optimizer.arrays.items()})
@@ -279,7 +279,7 @@ class Trainer:
         }  # fmt: skip
         return arrays, facts
 
-    def restore(self, arrays: dict[str, npt.NDArray[Any]], facts: dict[str, Any], override: bool = False) -> None:
+    def restore(self, arrays: dict[str, Reals], facts: dict[str, Any], override: bool = False) -> None:
         """Goes back to a snapshot. Raises CheckpointError where it is of another text, backend, shape or other options.
 
         `override` lets those options differ that may: see `resuming`.
@@ -289,10 +289,15 @@ class Trainer:
                 "the run to resume read another text; give the --corpus, --encoding, --max-chars, --keep-newlines and "
                 "--keep-case that it began with"
             )
-        changed = resuming.changes(facts["options"], asdict(self.options), override)
-        if facts["backend"] != self.backend.name:
+        try:
+            before = in_todays_words(facts["options"])
+        except OptionError as error:
+            raise CheckpointError(f"the run to resume cannot go on: {error}") from error
+        changed = resuming.changes(before, asdict(self.options), override)
+        computed_by = todays_name(facts["backend"])
+        if computed_by != self.backend.name:
             raise CheckpointError(
-                f"the run to resume was computed by {facts['backend']!r}, this one is by {self.backend.name!r}; "
+                f"the run to resume was computed by {computed_by!r}, this one is by {self.backend.name!r}; "
                 "give its --device, --backend and --precision"
             )
         mine, _ = self.snapshot()
@@ -309,8 +314,11 @@ class Trainer:
     def _validated(self) -> bool:
         return bool(self.options.validation_fraction and self.position.best_epoch)
 
-    def _kept(self) -> npt.NDArray[np.floating[Any]]:
+    def _kept(self) -> Reals:
         return self.backend.weights if self.average is None else self.average
+
+    def _zero_state(self, rows: int) -> RealState:
+        return zero_state(self.config.state_names, rows, self.config.hidden_dim, self.backend.weights.dtype)
 
     def _rng(self, *place: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, *place])

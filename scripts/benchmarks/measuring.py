@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.engines.onnxruntime import available_cores
+from model.processor import available_cores
 
 SETTLE_S = 0.1
 TURN_S = 0.1

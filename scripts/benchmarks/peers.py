@@ -12,7 +12,7 @@ import onnxruntime as ort
 from model.checkpoint import Checkpoint
 from model.engines.fused import fuse
 from model.engines.onnx_graph import advance_graph
-from model.engines.onnxruntime import available_cores
+from model.processor import available_cores
 from model.reference.prediction import predict_rnn
 
 Run = Callable[[], Any]

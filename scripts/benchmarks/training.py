@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from model.arrays import zero_state
 from model.config import ModelConfig
 from model.kernels import bfloat16
-from model.training.backend import Backend, zero_state
-from model.training.backends.cpu.backend import NumpyBackend
+from model.training.backend import Backend
+from model.training.backends.cpu.backend import CpuBackend
 from model.training.optimisation.initialise import initial_parameters
 from model.training.optimisation.objective import clipping_factor, global_norm
 from model.training.optimisation.optimizers import OPTIMIZERS
@@ -52,9 +53,9 @@ def measure(case: Case, rounds: int, with_torch: bool) -> dict[str, Any]:
     """Of each contender: characters per second (median), share of the GEMM peak, and how much faster nextchar is."""
     rng = np.random.default_rng(0)
     data, labels = (rng.integers(0, case.config.vocab_size, (case.N, case.T)).astype(np.int32) for _ in range(2))
-    contenders: dict[str, Callable[[], Any]] = {"nextchar": _ours(case, NumpyBackend(case.config), data, labels)}
+    contenders: dict[str, Callable[[], Any]] = {"nextchar": _ours(case, CpuBackend(case.config), data, labels)}
     if bfloat16.available():
-        rounded = NumpyBackend(case.config, precision="bfloat16")
+        rounded = CpuBackend(case.config, precision="bfloat16")
         contenders["nextchar, bfloat16"] = _ours(case, rounded, data, labels)
     contenders["MXNet, the reference backend"] = _ours(case, training_peers.reference(case.config), data, labels)
     if case.config == CHAPTER:
@@ -78,7 +79,7 @@ def measure(case: Case, rounds: int, with_torch: bool) -> dict[str, Any]:
 def _ours(case: Case, backend: Backend, data: Any, labels: Any) -> Callable[[], None]:
     backend.load(initial_parameters(case.config, np.random.default_rng(0), "uniform"))
     optimizer = OPTIMIZERS[case.optimizer](backend.weights, backend.num_decayed)
-    state = zero_state(case.config, case.N)
+    state = zero_state(case.config.state_names, case.N, case.config.hidden_dim, np.float32)
 
     def step() -> None:
         backend.gradients(data, labels, state)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import ModelConfig
-from model.engines.onnxruntime import available_cores
+from model.processor import available_cores
 from model.reference import cells
 from model.reference.device import mx
-from model.training.backends.mxnet import Reference
+from model.training.backends.mxnet import MXNetBackend
 from model.training.optimisation.initialise import initial_parameters
 from model.training.optimisation.objective import grad_clipping
 
@@ -26,8 +26,8 @@ TORCH: dict[str, dict[str, Any]] = {
 }
 
 
-def reference(config: ModelConfig) -> Reference:
-    return Reference(config, mx.cpu())
+def reference(config: ModelConfig) -> MXNetBackend:
+    return MXNetBackend(config, mx.cpu())
 
 
 def chapter(config: ModelConfig, data: Batch, labels: Batch) -> Callable[[], None]:

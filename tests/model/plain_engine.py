@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.arrays import Floats, Indices, State
+from model.arrays import Float32s2D, Int64s, Int64s2D, State
 from model.config import ModelConfig
 from model.decoding.engine import CHOOSE
 from model.decoding.measure import measure
@@ -26,14 +26,14 @@ class PlainEngine:
     def start(self, n: int) -> State:
         return (np.zeros((n, S), np.float32),)
 
-    def step(self, ids: Indices, state: State) -> tuple[Floats, State]:
+    def step(self, ids: Int64s, state: State) -> tuple[Float32s2D, State]:
         a, b = state[0][:, 0], state[0][:, 1]
         after = np.zeros_like(state[0])
         after[:, 0], after[:, 1] = (2 * a + ids + b + 1) % 11, a
         likeliest = (after[:, 0] + 2 * after[:, 1]) % V
         return -np.abs(np.arange(V) - likeliest[:, None]).astype(np.float32), (after,)
 
-    def advance(self, forced: Indices, last: Indices, state: State) -> tuple[Indices, State]:
+    def advance(self, forced: Int64s2D, last: Int64s, state: State) -> tuple[Int64s2D, State]:
         chosen = np.empty_like(forced)
         for k, given in enumerate(forced):
             logits, state = self.step(np.where(given == CHOOSE, last, given), state)
@@ -56,7 +56,7 @@ def greedy(prefix: Sequence[int], num_chars: int) -> list[int]:
     return text[len(prefix) :]
 
 
-def decode(indices: Indices) -> str:
+def decode(indices: Int64s) -> str:
     return "".join(chr(ord("a") + int(index)) for index in indices)
 
 

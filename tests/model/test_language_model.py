@@ -14,7 +14,7 @@ from model.language_model import LanguageModel
 from model.reference.prediction import predict_rnn
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
-from tests.model.tiny import random_prefix, tiny_checkpoint
+from tests.models import random_prefix, tiny_checkpoint
 
 
 @pytest.fixture(scope="module")

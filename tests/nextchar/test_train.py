@@ -199,6 +199,15 @@ def test_a_name_that_would_never_be_served_is_refused_before_anything_is_written
         assert not (tmp_path / name).exists()
 
 
+def test_without_tensorboardx_its_events_are_refused_before_anything_is_written(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    code, output = call(text, tmp_path / "model", *SMALL, "--tensorboard")
+    assert (code, output) == (1, "tensorboard: tensorboardX is not installed (the extra `tensorboard` brings it)\n")
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     code, output = call(text, out, *SMALL, "--learning-rate=1000", "--clipping-theta=1e9", "--validation-fraction=0")
@@ -207,8 +216,12 @@ def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -
     assert "--learning-rate" in output
     assert "nothing is saved" in output
     assert not (out / "model.safetensors").exists()
-    climbing = ["--learning-rate=500", "--warmup=1", "--epochs=200", "--clipping-theta=1e9", "--overwrite"]
-    code, output = call(text, out, *SMALL, *climbing)
+    assert call(text, out, *SMALL, "--epochs=2", "--overwrite")[0] == 0
+    (
+        out / "model.safetensors"
+    ).unlink()  # which is of these epochs: a model that stands there already is not written anew
+    steep = ("--learning-rate=1000", "--clipping-theta=1e9", "--epochs=12")
+    code, output = call(text, out, "--resume", "--override", *steep)
     record = checkpoints.load(out).training
     assert code == 4
     assert f"saved {out / 'model.safetensors'} as it was after epoch {record['best_epoch']}" in output

@@ -8,20 +8,20 @@ from model.processor import gpu_present
 from model.training.backend import Backend
 
 
-def create(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
-    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else NumPy's."""
+def open_backend(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
+    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else that for the CPU."""
     # Each is imported where it is wanted: MXNet takes seconds.
-    if name == "numpy" and device == "gpu":
-        raise OptionError("backend", "'numpy' computes on the CPU only; choose mxnet for a GPU")
+    if name == "cpu" and device == "gpu":
+        raise OptionError("backend", "'cpu' computes on the CPU only; choose mxnet for a GPU")
     if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
         from model.reference.device import context
-        from model.training.backends.mxnet import Reference
+        from model.training.backends.mxnet import MXNetBackend
 
         if precision == "bfloat16":
-            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
-        return Reference(config, context(device))
+            raise OptionError("precision", "'bfloat16' is of the cpu backend; the mxnet backend computes in float32")
+        return MXNetBackend(config, context(device))
     from model.kernels import bfloat16
-    from model.training.backends.cpu.backend import NumpyBackend
+    from model.training.backends.cpu.backend import CpuBackend
 
     if precision == "bfloat16" and not bfloat16.available():
         raise OptionError(
@@ -29,7 +29,7 @@ def create(name: str, device: str, config: ModelConfig, precision: str = "float3
         )
     if precision == "auto":
         precision = "bfloat16" if bfloat16.available() else "float32"
-    return NumpyBackend(config, precision=precision)
+    return CpuBackend(config, precision=precision)
 
 
 def _gpu_is_used(device: str) -> bool:

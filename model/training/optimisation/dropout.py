@@ -1,4 +1,4 @@
-"""Which characters, units and recurrent weights a batch hides, so that the model cannot lean on any of them.
+"""Which units and recurrent weights a batch hides, so that the model cannot lean on any of them.
 
 What is kept is scaled up, so that the expected input of the layer above stays what it is when nothing is hidden.
 Probabilities are rounded to 1/256: a byte of randomness decides, which costs a tenth of what a float would.
@@ -7,26 +7,22 @@ Probabilities are rounded to 1/256: a byte of randomness decides, which costs a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Bytes, Float32s, Float32s2D, Float32s3D
 from model.config import GATES
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.training.options import TrainingOptions
-
-Mask = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Masks:
     """None hides nothing."""
 
-    input: Mask | None = None  # (T, N), a factor for each character's row
-    layers: tuple[Mask | None, ...] = ()  # (T, N, H) each, on the output of every layer but the top one
-    output: Mask | None = None  # (T, N, H), on the top layer's output
-    recurrent: tuple[Mask, ...] = ()  # (H, G·H) each, on a layer's recurrent weights, gates in the order of GATES
+    layers: tuple[Float32s3D | None, ...] = ()  # (T, N, H) each, on the output of every layer but the top one
+    output: Float32s3D | None = None  # (T, N, H), on the top layer's output
+    recurrent: tuple[Float32s2D, ...] = ()  # (H, G·H) each, on a layer's recurrent weights, gates in the order of GATES
 
 
 NO_MASKS = Masks()
@@ -37,7 +33,6 @@ def draw(rng: np.random.Generator, options: TrainingOptions, N: int, T: int) -> 
     H = options.hidden_dim
     weights = (H, len(GATES[options.cell]) * H)
     return Masks(
-        _draw(rng, options.dropout_input, (T, N)),
         tuple(_draw(rng, options.dropout_layers, (T, N, H)) for _ in range(options.num_layers - 1)),
         _draw(rng, options.dropout_output, (T, N, H)),
         tuple(
@@ -46,7 +41,7 @@ def draw(rng: np.random.Generator, options: TrainingOptions, N: int, T: int) -> 
     )
 
 
-def _draw(rng: np.random.Generator, share: float, shape: tuple[int, ...]) -> Mask | None:
+def _draw(rng: np.random.Generator, share: float, shape: tuple[int, ...]) -> Float32s | None:
     kept = round((1 - share) * 256)  # of 256
     if kept == 256:
         return None
@@ -56,7 +51,7 @@ def _draw(rng: np.random.Generator, share: float, shape: tuple[int, ...]) -> Mas
     return mask.reshape(shape)
 
 
-@compiled
-def _keep(drawn: Any, kept: int, scale: Any, mask: Any) -> None:
+@contracted
+def _keep(drawn: Bytes, kept: int, scale: np.float32, mask: Float32s) -> None:
     for i in range(len(mask)):
         mask[i] = scale if drawn[i] < kept else np.float32(0)

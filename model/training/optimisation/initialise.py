@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Float32s, Float64s
 from model.config import ModelConfig
 
 
-def initial_parameters(
-    config: ModelConfig, rng: np.random.Generator, method: str = "normal"
-) -> dict[str, npt.NDArray[np.float32]]:
+def initial_parameters(config: ModelConfig, rng: np.random.Generator, method: str = "normal") -> dict[str, Float32s]:
     """New parameters by one of INITIALISATIONS. The same generator state gives the same values."""
     weight = INITIALISATIONS[method]
     one_hot_read = {f"{config.prefix(0)}W_x{g}" for g in config.gates}
@@ -26,20 +24,18 @@ def initial_parameters(
     return parameters
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], *_: object) -> npt.NDArray[np.float64]:
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], *_: object) -> Float64s:
     """N(0, 0.01²), as the chapter has it."""
     return rng.normal(0.0, 0.01, shape)
 
 
-def _uniform(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int, _: bool) -> npt.NDArray[np.float64]:
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int, _: bool) -> Float64s:
     """U(−1/√H, 1/√H), with the LSTM's forget bias at 1 (Jozefowicz, Zaremba and Sutskever, 2015)."""
     bound = hidden_dim**-0.5
     return rng.uniform(-bound, bound, shape)
 
 
-def _scaled(
-    rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int, one_hot_read: bool
-) -> npt.NDArray[np.float64]:
+def _scaled(rng: np.random.Generator, shape: tuple[int, ...], hidden_dim: int, one_hot_read: bool) -> Float64s:
     """As `uniform`, but the rows that a character reads off W_x are N(0, 1/2²).
 
     A one-hot input picks one row where a dense one sums over all, so at 1/√H it would hardly be heard at first.
@@ -48,7 +44,7 @@ def _scaled(
 
 
 # A generator, a shape, H, and whether the matrix is read by one-hot rows ↦ values.
-Initialisation = Callable[[np.random.Generator, tuple[int, ...], int, bool], npt.NDArray[np.float64]]
+Initialisation = Callable[[np.random.Generator, tuple[int, ...], int, bool], Float64s]
 INITIALISATIONS: dict[str, Initialisation] = {
     "normal": _normal,
     "uniform": _uniform,

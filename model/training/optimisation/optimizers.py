@@ -2,37 +2,31 @@
 
 All parameters of a model lie behind each other in one flat vector, weights and gradient alike; the first
 `num_decayed` places are the matrices, which weight decay shrinks, the rest the biases, which it leaves alone.
-State is explicit: `arrays` is all that an optimizer remembers.
+`update` moves the weights in place by one step, `step` counting from 1; the gradient counts `scale` times. State is
+explicit: `arrays` is all that an optimizer remembers.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from model.kernels.contracted import compiled
+from model.arrays import Reals
+from model.kernels.contracted import contracted
 
-Vector = npt.NDArray[np.floating[Any]]
+Scalar = np.floating[Any]  # of the vectors' own type
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
-
-
-class Optimizer(Protocol):
-    arrays: dict[str, Vector]
-
-    def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:
-        """Moves the weights in place by one step, `step` counting from 1. The gradient counts `scale` times."""
 
 
 class Sgd:
     """w ← w − η (g + λ w)"""
 
-    def __init__(self, weights: Vector, num_decayed: int) -> None:
-        self.arrays: dict[str, Vector] = {}
+    def __init__(self, weights: Reals, num_decayed: int) -> None:
+        self.arrays: dict[str, Reals] = {}
         self._num_decayed = num_decayed
 
-    def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:
+    def update(self, weights: Reals, gradient: Reals, scale: float, rate: float, decay: float, step: int) -> None:
         if decay:
             weights[: self._num_decayed] *= 1 - rate * decay
         _sgd(weights, gradient, weights.dtype.type(rate * scale))
@@ -45,11 +39,11 @@ class Adam:
     w ← w − η (m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + ε) + λ w)
     """
 
-    def __init__(self, weights: Vector, num_decayed: int) -> None:
+    def __init__(self, weights: Reals, num_decayed: int) -> None:
         self.arrays = {"m": np.zeros_like(weights), "v": np.zeros_like(weights)}
         self._num_decayed = num_decayed
 
-    def update(self, weights: Vector, gradient: Vector, scale: float, rate: float, decay: float, step: int) -> None:
+    def update(self, weights: Reals, gradient: Reals, scale: float, rate: float, decay: float, step: int) -> None:
         m, v = self.arrays["m"], self.arrays["v"]
         real = weights.dtype.type
         first, second = real(1 / (1 - BETA1**step)), real(1 / (1 - BETA2**step))
@@ -64,8 +58,8 @@ class Adam:
             )  # fmt: skip
 
 
-@compiled
-def follow(average: Vector, weights: Vector, share: Any) -> None:
+@contracted
+def follow(average: Reals, weights: Reals, share: Scalar) -> None:
     """average ← average + share (weights − average)"""
     for i in range(len(average)):
         average[i] += share * (weights[i] - average[i])
@@ -74,16 +68,16 @@ def follow(average: Vector, weights: Vector, share: Any) -> None:
 OPTIMIZERS: dict[str, type[Sgd] | type[Adam]] = {"sgd": Sgd, "adam": Adam}
 
 
-@compiled
-def _sgd(w: Vector, gradient: Vector, step: Any) -> None:
+@contracted
+def _sgd(w: Reals, gradient: Reals, step: Scalar) -> None:
     for i in range(len(w)):
         w[i] -= step * gradient[i]
 
 
-@compiled
+@contracted
 def _adam(
-    w: Vector, gradient: Vector, m: Vector, v: Vector, scale: Any, rate: Any, keep: Any, first: Any,
-    second: Any, beta1: Any, beta2: Any, epsilon: Any,
+    w: Reals, gradient: Reals, m: Reals, v: Reals, scale: Scalar, rate: Scalar, keep: Scalar, first: Scalar,
+    second: Scalar, beta1: Scalar, beta2: Scalar, epsilon: Scalar,
 ) -> None:  # fmt: skip
     one = scale / scale  # 1 of the vectors' own type: a bare 1 would make float64 of float32
     for i in range(len(w)):

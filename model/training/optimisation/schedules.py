@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from model.training.options import TrainingOptions
@@ -11,16 +10,13 @@ from model.training.options import TrainingOptions
 FALLS: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "linear": lambda x: 1.0 - x,
-    "cosine": lambda x: 0.5 * (1.0 + math.cos(math.pi * x)),
 }
 
 
 def learning_rate(options: TrainingOptions, progress: float) -> float:
-    """The rate when `progress` (0 … 1) of the run is over: a climb for `warmup`, then a fall that begins at `hold`."""
+    """The rate when `progress` (0 … 1) of the run is over: level until `hold`, then a fall to the end."""
     progress = min(max(progress, 0.0), 1.0)
-    if progress < options.warmup:
-        return options.learning_rate * max(progress / options.warmup, 0.01)
-    start = max(options.hold, options.warmup)
+    start = options.hold
     fallen = (progress - start) / (1 - start) if progress > start else 0.0
     share = options.final_rate + (1 - options.final_rate) * FALLS[options.schedule](fallen)
     return options.learning_rate * share

@@ -6,6 +6,7 @@ Figures that are not finite, of a run that diverged, stand in the files as the w
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.errors import OptionError
 from model.files import write_atomically
 from model.plain_record import worded
 from model.training.report.events import EpochDone, Event, Sampled
@@ -24,6 +26,12 @@ METRICS_NAME, PICTURE_NAME, SAMPLES_NAME, TENSORBOARD_NAME = (
     "tensorboard",
 )
 _SAMPLE = re.compile(r"^\[epoch (\d+), ['\"].*\]$", re.M)  # the line above each sample
+
+
+def check_tensorboard() -> None:
+    """Raises OptionError where nothing here can write TensorBoard's events."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise OptionError("tensorboard", "tensorboardX is not installed (the extra `tensorboard` brings it)")
 
 
 class Journal:
@@ -71,7 +79,7 @@ class Journal:
             self._board.close()
         lines = read_metrics(self._folder)
         if lines:
-            draw(lines, self._folder / PICTURE_NAME)
+            draw_picture(lines, self._folder / PICTURE_NAME)
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # of the picture; whoever wants to hear of it calls close
@@ -92,7 +100,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def draw(lines: list[dict[str, Any]], file: Path) -> None:
+def draw_picture(lines: list[dict[str, Any]], file: Path) -> None:
     """Both perplexities over epochs and over seconds, the best marked; figures that are not finite have no place."""
     from matplotlib.figure import Figure  # not pyplot: no window, no state shared with anyone
 

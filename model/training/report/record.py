@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from model.processor import available_cores
 from model.text.encoding import EncodedCorpus
 from model.training.backend import Backend
 from model.training.optimisation.objective import perplexity
@@ -62,7 +62,7 @@ def training_record(run: Run) -> dict[str, Any]:
         "memorised": at.memorised,
         "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": run.backend.name,
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": available_cores(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "mxnet": _version_of_mxnet()},
         "machine": platform.machine(),
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from model.arrays import zero_state
 from model.config import ModelConfig
 from model.text.encoding import EncodedCorpus
 from model.text.vocabulary import Vocabulary
-from model.training.backend import Backend, zero_state
+from model.training.backend import Backend
 from model.training.options import TrainingOptions
 from model.training.report.events import Sampled
 
@@ -29,7 +30,7 @@ def samples(
 def write(backend: Backend, config: ModelConfig, vocabulary: Vocabulary, prefix: str, num_chars: int) -> str:
     """The prefix and num_chars characters after it, the likeliest each time."""
     ids = vocabulary.encode(prefix).tolist()
-    state = zero_state(config, 1, backend.weights.dtype)
+    state = zero_state(config.state_names, 1, config.hidden_dim, backend.weights.dtype)
     for t in range(len(ids) + num_chars - 1):
         logits, state = backend.step(np.array([ids[t]], np.int32), state)
         if t == len(ids) - 1:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from model.arrays import Unsigneds, zero_state
 from model.config import ModelConfig
-from model.training.backend import Backend, zero_state
+from model.training.backend import Backend
 
 ROWS = 16  # stretches read side by side
 WARM_UP = 1024  # characters a stretch reads before those that count, so that its state is what one reading gives
 STEPS = 64
 
 
-def mean_loss(
-    backend: Backend, config: ModelConfig, indices: npt.NDArray[np.unsignedinteger[Any]], start: int
-) -> float:
+def mean_loss(backend: Backend, config: ModelConfig, indices: Unsigneds, start: int) -> float:
     """Nats per character over indices[start:], the text before `start` being known.
 
     One row reading everything would give the same to within what a state remembers of more than WARM_UP
@@ -28,7 +24,7 @@ def mean_loss(
     edges = start + (np.arange(rows + 1) * count) // rows  # row r counts the labels at edges[r] … edges[r + 1] − 1
     longest = int(np.diff(edges).max())
     first = edges[1:] - longest - WARM_UP  # all rows end at their edges, the shorter ones only warm up longer
-    state = zero_state(config, rows, backend.weights.dtype)
+    state = zero_state(config.state_names, rows, config.hidden_dim, backend.weights.dtype)
     total = 0.0
     for t in range(0, longest + WARM_UP, STEPS):
         at = first[:, None] + np.arange(t, min(t + STEPS, longest + WARM_UP))  # places of the labels

@@ -27,7 +27,7 @@ from model.decoding.state_cache import StateCache
 from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from model.sampling.options import Sampling
-from tests.model.tiny import tiny_checkpoint
+from tests.models import tiny_checkpoint
 
 CHECKPOINT = tiny_checkpoint("gru", 1, 16, 30)
 ENGINE = open_engine(CHECKPOINT, "cpu", "onnxruntime", 1, spin=False)

@@ -21,7 +21,7 @@ from model.decoding.engine import Engine
 from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from model.sampling.options import Sampling
-from tests.model.tiny import random_prefix, tiny_checkpoint
+from tests.models import random_prefix, tiny_checkpoint
 
 CHECKPOINT = tiny_checkpoint("lstm", 2, 24, 60)
 ENGINE = open_engine(CHECKPOINT, "cpu", "onnxruntime", 1, spin=False)
@@ -212,7 +212,6 @@ def test_a_prefix_read_before_is_not_read_again_and_the_text_is_the_same() -> No
             result = await scheduler.submit(request(asked, sampling=SAMPLED))
             assert result.choices[0].text == library(asked)
         assert seen.chars == [0, len(prefix) - 1, len(prefix) - 1, 0]
-        assert (scheduler.cache.hits, scheduler.cache.misses) == (2, 2)
 
     serve(use, observer=seen, cache_bytes=1 << 20)
 

@@ -14,7 +14,7 @@ from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from model.sampling.options import Sampling
 from tests.app.scheduling.test_stops import read
-from tests.model.tiny import tiny_checkpoint
+from tests.models import tiny_checkpoint
 
 
 @pytest.mark.parametrize(("tick_s", "flush_s"), [(0.0, 0.0), (0.0, 0.02), (10.0, 0.0), (10.0, 0.02)])

@@ -13,7 +13,7 @@ from model.decoding.engine import Engine
 from model.decoding.measure import Measured, joined, measure, part_of
 from model.decoding.row import ALL, Row
 from model.engines.choice import open_engine
-from tests.model.tiny import CELLS, tiny_checkpoint
+from tests.models import CELLS, tiny_checkpoint
 
 VOCAB = 40
 ENGINES = {cell: open_engine(tiny_checkpoint(cell, 2, 24, VOCAB), "cpu", "onnxruntime", 1) for cell in CELLS}

@@ -9,7 +9,7 @@ from model.decoding.measure import measure
 from model.decoding.scoring import Score, score
 from model.engines.choice import open_engine
 from tests.model.plain_engine import PlainEngine, V, greedy
-from tests.model.tiny import CELLS, tiny_checkpoint
+from tests.models import CELLS, tiny_checkpoint
 
 
 @pytest.mark.parametrize("cell", CELLS)

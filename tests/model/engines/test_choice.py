@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from model.engines.choice import open_engine
 from model.engines.mxnet import MXNetEngine
 from model.errors import DeviceError
 from model.reference.device import mx
-from tests.model.tiny import tiny_checkpoint
+from tests.models import tiny_checkpoint
 
 NO_KERNEL = "no kernel image is available for execution on the device"
 NO_MEMORY = "cudaMalloc failed: out of memory"
@@ -175,15 +174,6 @@ def test_a_session_has_its_threads_and_says_errors_only(spin: bool, entry: str) 
     options = ort_engine._options(3, spin)
     assert (options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level) == (3, 1, 3)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == entry
-
-
-def test_cores_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5} if pid == 0 else set(), raising=False)
-    assert ort_engine.available_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    for count, cores in ((6, 6), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
-        assert ort_engine.available_cores() == cores
 
 
 def test_onnxruntime_without_its_cuda_provider_or_a_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

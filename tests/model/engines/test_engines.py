@@ -18,7 +18,7 @@ from model.language_model import LanguageModel
 from model.reference import cells
 from model.reference.device import mx
 from model.reference.prediction import on_context, predict_rnn
-from tests.model.tiny import CELLS, random_prefix, tiny_checkpoint, with_parameters
+from tests.models import CELLS, random_prefix, tiny_checkpoint, with_parameters
 
 BACKENDS = ("onnxruntime", "mxnet")
 TIE = 1e-5  # of the logits' size

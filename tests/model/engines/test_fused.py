@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.engines.fused import fuse
-from tests.model.tiny import tiny_checkpoint
+from tests.models import tiny_checkpoint
 
 
 @pytest.mark.parametrize(("hidden_dim", "multiple", "S"), [(5, 1, 5), (5, 4, 8), (8, 4, 8), (9, 16, 16), (17, 16, 32)])

@@ -14,7 +14,7 @@ from model.errors import DeviceError
 from model.language_model import LanguageModel
 from model.processor import gpu_present
 from tests.model.engines.test_engines import tied_at
-from tests.model.tiny import CELLS, random_prefix, tiny_checkpoint
+from tests.models import CELLS, random_prefix, tiny_checkpoint
 
 pytestmark = pytest.mark.gpu
 BACKENDS = ("mxnet", "onnxruntime")

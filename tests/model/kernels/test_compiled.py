@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -186,6 +187,78 @@ def test_a_damaged_file_is_as_good_as_none_and_is_replaced(package: Path) -> Non
     damage(package, "nbi", b"no pickle")
     assert run(package) == "4 0"
     assert run(package) == "4 1"
+
+
+DECORATORS = {"compiled", "contracted", "compiled_form_of", "intrinsic"}
+PLACE = Path(model.kernels.compiled.__file__).parents[1]
+
+
+def is_compiled(statement: ast.stmt) -> bool:
+    """Whether it defines a function with one of the decorators."""
+    decorators = statement.decorator_list if isinstance(statement, ast.FunctionDef) else []
+    called = [node.func if isinstance(node, ast.Call) else node for node in decorators]
+    return bool({node.id for node in called if isinstance(node, ast.Name)} & DECORATORS)
+
+
+def names(statement: ast.stmt, *kinds: type[ast.expr_context]) -> set[str]:
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, kinds)}
+
+
+def defined_by(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef):
+        return {statement.name}
+    return names(statement, ast.Store) if isinstance(statement, ast.Assign | ast.AnnAssign) else set()
+
+
+class WithoutTypes(ast.NodeTransformer):
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.arg(node.arg)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+
+def imported_by_machine_code(path: Path) -> set[Path] | None:
+    """Our modules from which the compiled functions of a file take a name, straight or by what stands at its top level.
+
+    Compiled code freezes the values there. None where no function of the file is compiled.
+    """
+    body = WithoutTypes().visit(ast.parse(path.read_text("utf-8"))).body
+    reached = [statement for statement in body if is_compiled(statement)]
+    if not reached:
+        return None
+    read: set[str] = set()
+    while more := set().union(*(names(statement, ast.Load) for statement in reached)) - read:
+        read |= more
+        reached = [statement for statement in body if defined_by(statement) & read]
+    imports = [node for node in body if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("model.")]
+    sources = [node for node in imports if {alias.name for alias in node.names} & read]
+    return {PLACE.parent.joinpath(*str(node.module).split(".")).with_suffix(".py") for node in sources}
+
+
+def sources_of_machine_code() -> set[str]:
+    found = {path: imported for path in PLACE.rglob("*.py") if (imported := imported_by_machine_code(path)) is not None}
+    return {str(path.relative_to(PLACE)) for path in found.keys() | set().union(*found.values())}
+
+
+def test_whatever_machine_code_is_made_of_is_in_the_name_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(PLACE, tmp_path / "model", ignore=shutil.ignore_patterns("__pycache__")))
+    monkeypatch.setattr(model.kernels.compiled, "_SOURCES", copy)
+    digest = model.kernels.compiled._digest.__wrapped__
+    before = digest()
+    sources = sources_of_machine_code()
+    cells = {f"training/backends/cpu/{name}.py" for name in ("rnn", "gru", "lstm", "rows", "softmax")}
+    assert sources > cells | {"kernels/tile.py", "kernels/packing.py", "processor.py", "sampling/random_stream.py"}
+    for source in sorted({*sources, "kernels/compiled.py", "kernels/contracted.py"}):
+        text = (copy / source).read_bytes()
+        (copy / source).write_bytes(text + b"#")
+        assert digest() != before, f"a change in {source} would go on with the machine code of before"
+        (copy / source).write_bytes(text)
+    (copy / "errors.py").write_text("")
+    assert digest() == before
 
 
 @pytest.mark.parametrize("then", ["", "open('model/__pycache__/numba', 'w').close();"])

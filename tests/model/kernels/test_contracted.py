@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from numba.core import types
 
-from model.kernels.contracted import compiled, compiled_form_of, intrinsic
+from model.kernels.contracted import compiled_form_of, contracted, intrinsic
 
 
-@compiled
+@contracted
 def divide(a: float, b: float) -> float:
     return a / b
 
 
-@compiled
+@contracted
 def total(values: Any) -> Any:
     s = np.float32(0)
     for value in values:
@@ -25,7 +25,7 @@ def total(values: Any) -> Any:
     return s
 
 
-@compiled
+@contracted
 def is_nan(value: float) -> bool:
     return value != value
 
@@ -63,7 +63,7 @@ def _compiled_plain(x: Any) -> Any:
     return lambda x: x + 100
 
 
-@compiled
+@contracted
 def calls_plain(x: Any) -> Any:
     return plain(x)
 
@@ -82,7 +82,7 @@ def halved(typing_context: Any, x: Any) -> Any:
     return types.int64(types.int64), build
 
 
-@compiled
+@contracted
 def calls_halved(x: int) -> Any:
     return halved(x)
 

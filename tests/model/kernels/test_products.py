@@ -7,7 +7,7 @@ import pytest
 
 from model.kernels import bfloat16
 from model.kernels.bfloat16 import PAIR, pair
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.packing import put_packed
 from model.kernels.products import Products
 from model.kernels.team import Team
@@ -58,7 +58,7 @@ def test_dot_is_the_product_of_the_rounded_factors(
     assert np.isnan(out[:, [0, M + 1, M + 2]]).all()
 
 
-@compiled
+@contracted
 def _pack(B: Any, P: Any) -> None:
     for t in range(len(B)):
         put_packed(B, t, 0, B.shape[1], P)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.kernels.activations import exp, sigmoid, tanh
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.products import Products
 from model.kernels.team import Team
 from model.kernels.tile import add_product
@@ -21,7 +21,7 @@ def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[
     np.testing.assert_allclose(C, expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5)
 
 
-@compiled
+@contracted
 def _all(x, out):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
         out[0, i], out[1, i], out[2, i] = exp(x[i]), sigmoid(x[i]), tanh(x[i])

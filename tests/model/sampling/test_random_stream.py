@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.sampling.random_stream import draw_seed, philox, uniform, uniforms
+from model.sampling.random_stream import draw_seed, philox, uniform
 
 # Known answers for Philox4x32-10 (counter, key, result), published with the algorithm.
 KNOWN_ANSWERS = [
@@ -66,9 +66,3 @@ def test_a_number_is_the_first_53_bits_of_its_block(seed: int, position: int) ->
     first, second, *_ = book_philox([position % 2**32, position // 2**32, 0, 0], [seed % 2**32, seed // 2**32])
     expected = (first * 2**32 + second) // 2**11 / 2**53
     assert uniform(seed, position) == expected
-    assert uniforms(np.array([seed, 1]), np.array([position, 2])).tolist() == [expected, uniform(1, 2)]
-
-
-def test_seeds_without_their_positions_are_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        uniforms(np.array([1, 2]), np.array([1]))

@@ -168,8 +168,9 @@ def test_what_cannot_be_streamed_is_named_with_its_file(tmp_path: Path) -> None:
         stream(tmp_path / "empty.txt", TextRules())
     with pytest.raises(CorpusError, match=r"none\.txt: cannot be read \(No such file"):
         stream(tmp_path / "none.txt", TextRules())
-    with pytest.raises(CorpusError, match=r"^encoding: 'klingon' is not one that Python knows"):
-        stream(tmp_path / "empty.txt", TextRules(), "klingon")
+    for unknown in ("klingon", "rot13", "base64"):
+        with pytest.raises(CorpusError, match=rf"^encoding: '{unknown}' is not one that Python knows"):
+            stream(tmp_path / "empty.txt", TextRules(), unknown)
 
 
 @pytest.mark.parametrize("name", ["utf-8", "UTF8", "utf_8"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model.errors import OptionError
-from model.training.options import BOUNDS, CHOICES, TrainingOptions
+from model.training.options import BOUNDS, CHOICES, TrainingOptions, todays_name
 
 OPTIONAL = ("steps", "time_budget_s", "patience")
 WHOLE = [name for name, (low, _) in BOUNDS.items() if isinstance(low, int)]
@@ -85,3 +85,30 @@ def test_they_come_back_from_a_record_and_unknown_ones_are_refused() -> None:
     assert TrainingOptions.from_record({}) == TrainingOptions()
     with pytest.raises(OptionError, match="aaa: is not a training option"):
         TrainingOptions.from_record({"zzz": 1, "aaa": 2})
+
+
+def test_the_cpu_backend_is_taken_by_its_earlier_name_and_has_its_present_one_from_then_on() -> None:
+    assert TrainingOptions(backend="numpy") == TrainingOptions(backend="cpu")
+    assert asdict(TrainingOptions.from_record({"backend": "numpy"}))["backend"] == "cpu"
+    assert [todays_name(name) for name in ("numpy", "numpy-bfloat16", "cpu", "cpu-bfloat16", "mxnet")] == [
+        "cpu", "cpu-bfloat16", "cpu", "cpu-bfloat16", "mxnet"
+    ]  # fmt: skip
+    for odd in ("numpy2", ["numpy"], None):
+        with pytest.raises(OptionError, match=r"backend: .* is not one of auto, mxnet, cpu"):
+            TrainingOptions(backend=odd)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["warmup", "dropout_input"])
+def test_a_record_with_an_option_that_is_gone_is_read_where_the_option_was_off(name: str) -> None:
+    record = {**asdict(TrainingOptions(seed=3)), name: 0.0}
+    assert TrainingOptions.from_record(record) == TrainingOptions(seed=3)
+    with pytest.raises(OptionError, match=f"{name}: was 0.25; this version has no such option") as refused:
+        TrainingOptions.from_record({**record, name: 0.25})
+    assert refused.value.field == name
+    with pytest.raises(TypeError):
+        TrainingOptions(**{name: 0.0})
+
+
+def test_a_record_with_a_schedule_that_is_gone_is_refused_by_name() -> None:
+    with pytest.raises(OptionError, match="schedule: 'cosine' is not one of constant, linear"):
+        TrainingOptions.from_record({"schedule": "cosine"})

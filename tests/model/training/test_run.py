@@ -5,6 +5,7 @@ import json
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from model import files as model_files
 from model import versions
 from model.checkpoint import FILE_NAME, load, save
-from model.errors import CheckpointError, TrainingError
+from model.errors import CheckpointError, OptionError, TrainingError
 from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
@@ -28,14 +29,14 @@ from tests.models import random_checkpoint
 TEXT = "the quick brown fox jumps over the lazy dog; " * 10
 SMALL: dict[str, Any] = {
     "hidden_dim": 8, "num_steps": 8, "batch_size": 4, "epochs": 3, "optimizer": "adam", "learning_rate": 0.01,
-    "loss_reduction": "mean", "pred_period": 1, "pred_len": 5, "save_every_s": 0.0, "backend": "numpy",
+    "loss_reduction": "mean", "pred_period": 1, "pred_len": 5, "save_every_s": 0.0, "backend": "cpu",
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
-    monkeypatch.setattr(journal, "draw", lambda *_: None)
+    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 def trainer(**changes: Any) -> Trainer:
@@ -84,6 +85,56 @@ def test_a_run_that_is_cut_anywhere_leaves_the_old_model_and_goes_on_to_the_same
         assert all(ours.parameters[n].tobytes() == wanted.parameters[n].tobytes() for n in wanted.parameters)
         assert [(line["epoch"], line["train_perplexity"]) for line in read_metrics(out)] == figures
         assert (out / SAMPLES_NAME).read_text() == samples
+
+
+def as_version_0_1_wrote_it(out: Path, **options: Any) -> None:
+    """The snapshot in `out` with the words of the time when the cpu backend was called numpy."""
+    snapshot = read_snapshot(out)
+    facts = {**snapshot.facts, "backend": "numpy"}
+    facts["options"] |= {"backend": "numpy", "warmup": 0.0, "dropout_input": 0.0, **options}
+    metadata = {"format": module.RESUME_FORMAT, "facts": json.dumps(facts)}
+    (out / RESUME_NAME).write_bytes(module.checkpoints.serialise(snapshot.arrays, metadata)[0])
+
+
+def test_a_run_of_before_the_names_changed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    list(run(trainer(dropout_output=0.3), tmp_path / "whole"))
+    wanted = load(tmp_path / "whole")
+    stream = run(trainer(dropout_output=0.3), tmp_path / "old")
+    for _ in range(20):
+        next(stream)
+    del stream
+    as_version_0_1_wrote_it(tmp_path / "old")
+    snapshot = read_snapshot(tmp_path / "old")
+    assert (snapshot.facts["backend"], snapshot.facts["options"]["backend"]) == ("numpy", "numpy")
+    goes_on = Trainer(trainer().corpus, TrainingOptions.from_record(snapshot.facts["options"]))
+    goes_on.restore(snapshot.arrays, snapshot.facts)
+    list(run(goes_on, tmp_path / "old"))
+    ours = load(tmp_path / "old")
+    assert ours.parameters.keys() == wanted.parameters.keys()
+    assert all(ours.parameters[n].tobytes() == wanted.parameters[n].tobytes() for n in wanted.parameters)
+    assert (ours.training["changed_on_resume"], ours.training["repeatable"]) == ([], True)
+    assert (ours.training["backend"], ours.training["options"]["backend"]) == ("cpu", "cpu")
+
+
+def test_a_run_with_an_option_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:
+    save_snapshot(trainer(), tmp_path)
+    as_version_0_1_wrote_it(tmp_path, warmup=0.25)
+    for override in (False, True):
+        with pytest.raises(CheckpointError, match=r"cannot go on: warmup: was 0\.25; this version has no such"):
+            resumed(tmp_path, override)
+
+
+def test_without_tensorboardx_its_events_are_refused_before_anything_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(run(trainer(), tmp_path / "there"))
+    before = files(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    for out in ("there", "new"):
+        with pytest.raises(OptionError, match=r"tensorboardX is not installed \(the extra `tensorboard` brings it\)"):
+            next(run(trainer(), tmp_path / out, tensorboard=True, overwrite=True))
+    assert files(tmp_path) == before
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("what", [FILE_NAME, RESUME_NAME])

@@ -35,10 +35,8 @@ def adam(w: Any, g: Any, rate: float, decay: Any, t: int, memory: dict[str, Any]
 
 
 def rate_at(options: TrainingOptions, progress: float) -> float:
-    """A climb, a level and a fall along a line."""
-    o, begin = options, max(options.hold, options.warmup)
-    if progress < o.warmup:
-        return o.learning_rate * max(progress / o.warmup, 0.01)
+    """A level and a fall along a line."""
+    o, begin = options, options.hold
     if o.schedule == "constant" or progress <= begin:
         return o.learning_rate
     return o.learning_rate * (1 - (1 - o.final_rate) * (progress - begin) / (1 - begin))
@@ -46,7 +44,7 @@ def rate_at(options: TrainingOptions, progress: float) -> float:
 
 RUNS: list[dict[str, Any]] = [
     {"optimizer": "adam", "loss_reduction": "mean", "clipping_theta": 0.9, "weight_decay": 0.5, "averaging": 0.7,
-     "schedule": "linear", "warmup": 0.2, "hold": 0.5, "final_rate": 0.1, "learning_rate": 0.02,
+     "schedule": "linear", "hold": 0.5, "final_rate": 0.1, "learning_rate": 0.015,
      "sampling": "consecutive", "validation_fraction": 0.2},
     {"optimizer": "sgd", "loss_reduction": "sum", "clipping_theta": 30.0, "weight_decay": 0.3, "averaging": 0.0,
      "schedule": "linear", "learning_rate": 0.01, "validation_fraction": 0.1},

@@ -8,19 +8,29 @@ in place of H and RH.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from model.arrays import Reals2D, Reals3D, Words, Words2D, Words3D
 from model.kernels.activations import sigmoid, tanh
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.packing import copy_words, put_packed, put_words
 from model.kernels.tile import add_product
-from model.training.backends.cpu.rows import fill
+from model.training.backends.cpu.rows import Inputs, fill
 
 
-@compiled
-def forward(inputs: Any, G: Any, H: Any, RH: Any, rH: Any, rRH: Any, P_zr: Any, P_h: Any, lo: int, hi: int) -> None:
+@contracted
+def forward(
+    inputs: Inputs,
+    G: Reals3D,
+    H: Reals3D,
+    RH: Reals3D,
+    rH: Words3D,
+    rRH: Words3D,
+    P_zr: Words,
+    P_h: Words,
+    lo: int,
+    hi: int,
+) -> None:
     """P_zr = pack of W_hz and W_hr side by side, (H, 2H); P_h = pack(W_hh)."""
     T, N, D = RH.shape
     wide = rH.shape[2]
@@ -49,9 +59,19 @@ def forward(inputs: Any, G: Any, H: Any, RH: Any, rH: Any, rRH: Any, P_zr: Any, 
                 out[j] = z[j] * before[j] + (one - z[j]) * c[j]
 
 
-@compiled
+@contracted
 def backward(
-    G: Any, H: Any, dH: Any, dRH: Any, rZR: Any, rC: Any, pG: Any, Q_zr: Any, Q_h: Any, lo: int, hi: int
+    G: Reals3D,
+    H: Reals3D,
+    dH: Reals3D,
+    dRH: Reals2D,
+    rZR: Words2D,
+    rC: Words2D,
+    pG: Words,
+    Q_zr: Words,
+    Q_h: Words,
+    lo: int,
+    hi: int,
 ) -> None:
     """Q_zr, Q_h: packs of the transposed matrices, (2H, H) and (H, H).
 

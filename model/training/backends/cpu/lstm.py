@@ -7,19 +7,18 @@ dH (T, N, H) is the gradient from above and is used up. rH, rG and pG are H and 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from model.arrays import Reals3D, Words, Words3D
 from model.kernels.activations import sigmoid, tanh
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.packing import put_packed, put_words
 from model.kernels.tile import add_product
-from model.training.backends.cpu.rows import fill
+from model.training.backends.cpu.rows import Inputs, fill
 
 
-@compiled
-def forward(inputs: Any, G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
+@contracted
+def forward(inputs: Inputs, G: Reals3D, H: Reals3D, C: Reals3D, rH: Words3D, P: Words, lo: int, hi: int) -> None:
     """P = pack(W_h), W_h of shape (H, 4H)."""
     T, N, D, wide = H.shape[0] - 1, H.shape[1], H.shape[2], rH.shape[2]
     g, h = G.reshape(-1), rH.reshape(-1)
@@ -39,8 +38,8 @@ def forward(inputs: Any, G: Any, H: Any, C: Any, rH: Any, P: Any, lo: int, hi: i
                 out[j] = o[j] * tanh(after[j])
 
 
-@compiled
-def backward(G: Any, C: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
+@contracted
+def backward(G: Reals3D, C: Reals3D, dH: Reals3D, rG: Words3D, pG: Words, Q: Words, lo: int, hi: int) -> None:
     """Q = pack(W_hᵀ), W_hᵀ of shape (4H, H)."""
     T, N, D = dH.shape
     wide = rG.shape[2]

@@ -7,17 +7,16 @@ rH, rG and pG are H and G as the products read them.
 
 from __future__ import annotations
 
-from typing import Any
-
+from model.arrays import Reals3D, Words, Words3D
 from model.kernels.activations import tanh
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 from model.kernels.packing import put_packed, put_words
 from model.kernels.tile import add_product
-from model.training.backends.cpu.rows import fill
+from model.training.backends.cpu.rows import Inputs, fill
 
 
-@compiled
-def forward(inputs: Any, G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> None:
+@contracted
+def forward(inputs: Inputs, G: Reals3D, H: Reals3D, rH: Words3D, P: Words, lo: int, hi: int) -> None:
     """P = pack(W_hh)."""
     T, N, D = G.shape
     wide = rH.shape[2]
@@ -33,8 +32,8 @@ def forward(inputs: Any, G: Any, H: Any, rH: Any, P: Any, lo: int, hi: int) -> N
                 out[j] = tanh(row[j])
 
 
-@compiled
-def backward(G: Any, H: Any, dH: Any, rG: Any, pG: Any, Q: Any, lo: int, hi: int) -> None:
+@contracted
+def backward(G: Reals3D, H: Reals3D, dH: Reals3D, rG: Words3D, pG: Words, Q: Words, lo: int, hi: int) -> None:
     """Q = pack(W_hhᵀ)."""
     T, N, D = G.shape
     wide = rG.shape[2]

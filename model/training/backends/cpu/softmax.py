@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from model.arrays import Int32s, Int32s2D, Reals, Reals2D, Reals3D
 from model.kernels.activations import exp
-from model.kernels.contracted import compiled
+from model.kernels.contracted import contracted
 
 LANES = 64  # sums and maxima run in so many lanes, in a fixed order: fast, and the same every time
 
 
-@compiled
-def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int, hi: int) -> None:
+@contracted
+def loss_and_gradient(Y: Reals3D, b: Reals, labels: Int32s2D, losses: Reals2D, db: Reals, lo: int, hi: int) -> None:
     """With Z = Y + b: losses are −log softmax(Z)[labels], and Y becomes softmax(Z) − one_hot(labels).
 
     Y is (T, N, V), labels and losses (T, N); db becomes the sum of the new Y over its rows.
@@ -23,8 +22,8 @@ def loss_and_gradient(Y: Any, b: Any, labels: Any, losses: Any, db: Any, lo: int
         _rows(Y[t], b, labels[t], losses[t], db)
 
 
-@compiled
-def _rows(Y: Any, b: Any, labels: Any, losses: Any, db: Any) -> None:
+@contracted
+def _rows(Y: Reals2D, b: Reals, labels: Int32s, losses: Reals, db: Reals) -> None:
     V = Y.shape[1]
     lanes = np.zeros(LANES, Y.dtype)
     whole = V - V % LANES

@@ -7,23 +7,24 @@ import numpy as np
 import pytest
 
 import model.reference.device
+from model.arrays import zero_state
 from model.config import ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
-from model.training.backend import Backend, lent, zero_state
+from model.training.backend import Backend, lent
 from model.training.backends import choice
 from model.training.backends import mxnet as reference
-from model.training.backends.choice import create
+from model.training.backends.choice import open_backend
 from model.training.backends.cpu import backend as fast
 
-BACKENDS = ("numpy", "mxnet")
+BACKENDS = ("cpu", "mxnet")
 
 
 def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, np.ndarray]:
     """A backend with random weights, and a batch of 3 rows of 5 characters with what follows them."""
     rng = np.random.default_rng(0)
     config = ModelConfig(cell, 2, 8, 11)
-    backend = create(name, "cpu", config)
+    backend = open_backend(name, "cpu", config)
     backend.weights[:] = rng.normal(0, 0.3, len(backend.weights))
     return backend, config, rng.integers(0, 11, (3, 6)).astype(np.int32)
 
@@ -33,7 +34,7 @@ def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, np.ndarray]:
 def test_measuring_leaves_the_gradient_alone(name: str, cell: str) -> None:
     """A validation between a gradient and its use must not change what is learned."""
     backend, config, ids = filled(name, cell)
-    state = zero_state(config, 3)
+    state = zero_state(config.state_names, 3, config.hidden_dim, np.float32)
     backend.gradients(ids[:, :-1], ids[:, 1:], state)
     gradient = backend.gradient.copy()
     assert gradient.any()
@@ -46,7 +47,7 @@ def test_measuring_leaves_the_gradient_alone(name: str, cell: str) -> None:
 def test_the_gradient_of_the_last_bias_is_that_of_the_losses(name: str) -> None:
     """By central differences of the sum of the losses."""
     backend, config, ids = filled(name, "gru")
-    state = zero_state(config, 3)
+    state = zero_state(config.state_names, 3, config.hidden_dim, np.float32)
     backend.gradients(ids[:, :-1], ids[:, 1:], state)
     ours = backend.named(backend.gradient)["b_y"]
     values = backend.named(backend.weights)
@@ -62,7 +63,7 @@ def test_the_gradient_of_the_last_bias_is_that_of_the_losses(name: str) -> None:
 
 
 def test_weights_are_lent_and_given_back_whatever_happens() -> None:
-    backend, _, _ = filled("numpy", "rnn")
+    backend, _, _ = filled("cpu", "rnn")
     own, other = backend.weights.copy(), np.full_like(backend.weights, 7)
     place = backend.weights
 
@@ -79,11 +80,11 @@ def test_weights_are_lent_and_given_back_whatever_happens() -> None:
 
 def test_a_backend_that_cannot_do_what_is_asked_is_refused() -> None:
     config = ModelConfig("rnn", 1, 4, 5)
-    with pytest.raises(OptionError, match="backend: 'numpy' computes on the CPU only"):
-        create("numpy", "gpu", config)
-    with pytest.raises(OptionError, match="precision: 'bfloat16' is of the numpy backend"):
-        create("mxnet", "cpu", config, "bfloat16")
-    assert create("auto", "cpu", config).name == "numpy"
+    with pytest.raises(OptionError, match="backend: 'cpu' computes on the CPU only"):
+        open_backend("cpu", "gpu", config)
+    with pytest.raises(OptionError, match="precision: 'bfloat16' is of the cpu backend"):
+        open_backend("mxnet", "cpu", config, "bfloat16")
+    assert open_backend("auto", "cpu", config).name == "cpu"
 
 
 def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,29 +98,29 @@ def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.Monk
     for present in (False, True):
         monkeypatch.setattr(choice, "gpu_present", lambda answer=present: answer)
         for device in ("auto", "cpu", "gpu"):
-            assert create("auto", device, config).name == "numpy"
+            assert open_backend("auto", device, config).name == "cpu"
     assert asked == ["gpu", "auto", "gpu"]
 
 
 def test_a_gpu_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "gpu_present", lambda: True)
     monkeypatch.setattr(model.reference.device, "try_gpu", lambda: SimpleNamespace(device_type="gpu"))
-    monkeypatch.setattr(reference, "Reference", lambda config, ctx: ctx.device_type)
-    assert create("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"
+    monkeypatch.setattr(reference, "MXNetBackend", lambda config, ctx: ctx.device_type)
+    assert open_backend("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"
 
 
 def test_auto_precision_is_what_the_processor_has_and_what_it_has_not_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config, made = ModelConfig("rnn", 1, 4, 5), list[str]()
-    monkeypatch.setattr(fast, "NumpyBackend", lambda _, precision: made.append(precision))
+    monkeypatch.setattr(fast, "CpuBackend", lambda _, precision: made.append(precision))
     monkeypatch.setattr(bfloat16, "available", lambda: True)
     for precision in ("auto", "bfloat16", "float32"):
-        create("numpy", "cpu", config, precision)
+        open_backend("cpu", "cpu", config, precision)
     monkeypatch.setattr(bfloat16, "available", lambda: False)
     for precision in ("auto", "float32"):
-        create("auto", "cpu", config, precision)
+        open_backend("auto", "cpu", config, precision)
     assert made == ["bfloat16", "bfloat16", "float32", "float32", "float32"]
     with pytest.raises(OptionError, match="precision: this processor does not multiply bfloat16") as refused:
-        create("numpy", "cpu", config, "bfloat16")
+        open_backend("cpu", "cpu", config, "bfloat16")
     assert refused.value.field == "precision"

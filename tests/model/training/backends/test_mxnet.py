@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.arrays import zero_state
 from model.config import GATES, ModelConfig
 from model.reference.device import mx
-from model.training.backend import zero_state
-from model.training.backends.mxnet import Reference
+from model.training.backends.mxnet import MXNetBackend
 from model.training.optimisation.dropout import NO_MASKS, Masks
 
 N, T, H, V = 2, 3, 4, 5
@@ -46,7 +46,7 @@ def by_the_book(config: ModelConfig, p: Any, data: Any, labels: Any, state: Any,
     kinds = len(state) // config.num_layers
     for n in range(len(data)):
         for t in range(data.shape[1]):
-            x = np.eye(V)[data[n, t]] * (1 if masks.input is None else masks.input[t, n])
+            x = np.eye(V)[data[n, t]]
             for layer in range(config.num_layers):
                 name = f"layer{layer}." if config.num_layers > 1 else ""
 
@@ -69,12 +69,12 @@ def by_the_book(config: ModelConfig, p: Any, data: Any, labels: Any, state: Any,
     return losses, np.array(logits), after
 
 
-def filled(cell: str, layers: int) -> tuple[ModelConfig, Reference, Any, Any, Any]:
+def filled(cell: str, layers: int) -> tuple[ModelConfig, MXNetBackend, Any, Any, Any]:
     """A backend with random weights, with data, labels and a state that is not zero."""
     config, rng = ModelConfig(cell, layers, H, V), np.random.default_rng(layers)
-    backend = Reference(config, mx.cpu(), "float64")
+    backend = MXNetBackend(config, mx.cpu(), "float64")
     backend.weights[:] = rng.normal(0, 0.5, len(backend.weights))
-    state = tuple(rng.normal(0, 0.5, array.shape) for array in zero_state(config, N, np.float64))
+    state = tuple(rng.normal(0, 0.5, array.shape) for array in zero_state(config.state_names, N, H, np.float64))
     text = rng.integers(0, V, (N, T + 1)).astype(np.int32)
     return config, backend, text[:, :-1], text[:, 1:], state
 
@@ -87,15 +87,15 @@ def drawn(cell: str, layers: int) -> list[Masks]:
         return rng.choice([0, 2], shape).astype(np.float32)
 
     one = Masks(
-        mask(T, N), tuple(mask(T, N, H) for _ in range(layers - 1)), mask(T, N, H),
+        tuple(mask(T, N, H) for _ in range(layers - 1)), mask(T, N, H),
         tuple(mask(H, len(GATES[cell]) * H) for _ in range(layers)),
     )  # fmt: skip
     nothing = (None,) * (layers - 1)
-    alone = [Masks(one.input, nothing), Masks(layers=one.layers), Masks(output=one.output)]
+    alone = [Masks(nothing), Masks(layers=one.layers), Masks(output=one.output)]
     return [NO_MASKS, *alone, Masks(recurrent=one.recurrent), one]
 
 
-def views(backend: Reference, config: ModelConfig, vector: Any) -> dict[str, Any]:
+def views(backend: MXNetBackend, config: ModelConfig, vector: Any) -> dict[str, Any]:
     """The parameters by name: matrices first, in the book's order, then the biases."""
     shapes, found, at = config.parameter_shapes(), {}, 0
     for matrices in (True, False):
@@ -158,5 +158,5 @@ def test_parameters_come_and_go_under_the_books_names() -> None:
         assert array.dtype == np.float32
         array[...] = 0  # a copy
     assert backend.weights.any()
-    assert Reference(config, mx.cpu()).weights.dtype == np.float32
-    assert Reference(config, mx.cpu()).gradient.dtype == np.float32
+    assert MXNetBackend(config, mx.cpu()).weights.dtype == np.float32
+    assert MXNetBackend(config, mx.cpu()).gradient.dtype == np.float32

@@ -22,18 +22,17 @@ def test_nothing_is_hidden_and_nothing_drawn_unless_it_was_asked() -> None:
     rng = np.random.default_rng(1)
     before = rng.bit_generator.state
     found = dropout.draw(rng, TrainingOptions(hidden_dim=H, num_layers=3), N, T)
-    assert (found.input, found.layers, found.output, found.recurrent) == (None, (None, None), None, ())
+    assert (found.layers, found.output, found.recurrent) == ((None, None), None, ())
     assert rng.bit_generator.state == before
-    assert (NO_MASKS.input, NO_MASKS.layers, NO_MASKS.output, NO_MASKS.recurrent) == (None, (), None, ())
+    assert (NO_MASKS.layers, NO_MASKS.output, NO_MASKS.recurrent) == ((), None, ())
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_masks_have_the_shapes_of_what_they_hide(cell: str) -> None:
-    given = {"dropout_input": 0.1, "dropout_layers": 0.2, "dropout_output": 0.3, "dropout_recurrent": 0.4}
+    given = {"dropout_layers": 0.2, "dropout_output": 0.3, "dropout_recurrent": 0.4}
     found = masks(cell=cell, num_layers=3, **given)  # type: ignore[arg-type]
-    assert found.input is not None
     assert found.output is not None
-    assert (found.input.shape, found.output.shape) == ((T, N), (T, N, H))
+    assert found.output.shape == (T, N, H)
     assert [m.shape for m in found.layers if m is not None] == [(T, N, H)] * 2
     assert [m.shape for m in found.recurrent] == [(H, len(GATES[cell]) * H)] * 3
     assert masks(dropout_layers=0.2).layers == ()

@@ -17,7 +17,7 @@ from model.training.report.journal import (
     SAMPLES_NAME,
     TENSORBOARD_NAME,
     Journal,
-    draw,
+    draw_picture,
     read_metrics,
 )
 
@@ -25,7 +25,7 @@ from model.training.report.journal import (
 @pytest.fixture
 def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
-    monkeypatch.setattr(journal, "draw", lambda *_: None)
+    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 def epoch(number: int, train: float = 2.0, held_out: float | None = None) -> EpochDone:
@@ -73,7 +73,7 @@ def test_a_picture_of_any_figures_is_drawn_without_a_warning(tmp_path: Path, tra
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write(tmp_path, epoch(1, train, train))
-        draw([{"epoch": 1, "seconds": "inf", "train_perplexity": "inf"}], tmp_path / PICTURE_NAME)
+        draw_picture([{"epoch": 1, "seconds": "inf", "train_perplexity": "inf"}], tmp_path / PICTURE_NAME)
 
 
 def test_the_picture_shows_both_curves_over_epochs_and_over_seconds(
@@ -83,7 +83,7 @@ def test_the_picture_shows_both_curves_over_epochs_and_over_seconds(
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     rows = [(1, 2.0, 9.0, 8.0), (2, 4.5, 7.0, 6.0), (3, 6.5, 5.0, 7.5)]
     names = ("epoch", "seconds", "train_perplexity", "validation_perplexity")
-    draw([dict(zip(names, row, strict=True)) for row in rows], tmp_path / PICTURE_NAME)
+    draw_picture([dict(zip(names, row, strict=True)) for row in rows], tmp_path / PICTURE_NAME)
     (figure,) = drawn
     for place, axes in enumerate(figure.axes):
         curves = [[[row[place], row[figures]] for row in rows] for figures in (2, 3)]

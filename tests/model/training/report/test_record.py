@@ -24,7 +24,7 @@ TEXT = "the quick brown fox jumps over the lazy dog; " * 10
 
 def trainer(position: Position | None = None, ended: str | None = None, **options: Any) -> Trainer:
     corpus = encode(Corpus("a text", TEXT, "5" * 64), TextRules())
-    made = Trainer(corpus, TrainingOptions(hidden_dim=4, num_steps=8, batch_size=2, backend="numpy", **options))
+    made = Trainer(corpus, TrainingOptions(hidden_dim=4, num_steps=8, batch_size=2, backend="cpu", **options))
     made.position, made.ended = position or Position(), ended
     return made
 
@@ -35,7 +35,7 @@ def test_it_holds_what_it_takes_to_train_again() -> None:
     assert TrainingOptions.from_record(record["options"]) == trainer(**options).options
     assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450}
     assert record["versions"]["numpy"] == np.__version__
-    assert record["backend"] == "numpy"
+    assert record["backend"] == "cpu"
 
 
 def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.config import ModelConfig
-from model.training.backends.choice import create
+from model.training.backends.choice import open_backend
 from model.training.optimisation.initialise import initial_parameters
 from model.training.report.validation import WARM_UP, mean_loss
 
@@ -60,7 +60,7 @@ def test_every_held_out_character_counts_once_with_enough_before_it(length: int,
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_the_loss_is_that_of_one_reading_of_the_whole_text(cell: str) -> None:
     config = ModelConfig(cell, 1, 8, 11)
-    backend = create("numpy", "cpu", config)
+    backend = open_backend("cpu", "cpu", config)
     parameters = initial_parameters(config, np.random.default_rng(3), "uniform")
     backend.load({name: 2 * array for name, array in parameters.items()})
     text = np.random.default_rng(4).integers(0, 11, 5000).astype(np.uint8)

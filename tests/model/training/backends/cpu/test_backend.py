@@ -10,10 +10,9 @@ from model.config import GATES, ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
 from model.reference.device import mx
-from model.training.backend import zero_state
-from model.training.backends.choice import create
-from model.training.backends.cpu.backend import NumpyBackend
-from model.training.backends.mxnet import Reference
+from model.training.backends.choice import open_backend
+from model.training.backends.cpu.backend import CpuBackend
+from model.training.backends.mxnet import MXNetBackend
 from model.training.optimisation.dropout import draw
 from model.training.optimisation.initialise import initial_parameters
 from model.training.options import TrainingOptions
@@ -23,10 +22,10 @@ needs_bfloat16 = pytest.mark.skipif(not bfloat16.available(), reason="this proce
 CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
 
 
-def pair(cell: str, layers: int, dtype: str, hidden_dim: int = 37) -> tuple[Reference, NumpyBackend]:
+def pair(cell: str, layers: int, dtype: str, hidden_dim: int = 37) -> tuple[MXNetBackend, CpuBackend]:
     config = ModelConfig(cell, layers, hidden_dim, V)
     parameters = initial_parameters(config, np.random.default_rng(1), "uniform")
-    backends = Reference(config, mx.cpu(), dtype), NumpyBackend(config, dtype, threads=2)
+    backends = MXNetBackend(config, mx.cpu(), dtype), CpuBackend(config, dtype, threads=2)
     for backend in backends:
         backend.load(parameters)
     return backends
@@ -36,10 +35,10 @@ def batch(backend: Any, dropout: float = 0.0) -> tuple[Any, ...]:
     rng = np.random.default_rng(2)
     c = backend.config
     data, labels = (rng.integers(0, V, (N, T)).astype(np.int32) for _ in range(2))
-    state = tuple(rng.normal(0, 0.5, a.shape).astype(backend.weights.dtype) for a in zero_state(c, N))
+    state = tuple(rng.normal(0, 0.5, (N, c.hidden_dim)).astype(backend.weights.dtype) for _ in c.state_names)
     options = TrainingOptions(
         cell=c.cell, num_layers=c.num_layers, hidden_dim=c.hidden_dim,
-        dropout_input=dropout, dropout_layers=dropout, dropout_output=dropout, dropout_recurrent=dropout,
+        dropout_layers=dropout, dropout_output=dropout, dropout_recurrent=dropout,
     )  # fmt: skip
     return data, labels, state, draw(rng, options, N, T)
 
@@ -56,7 +55,7 @@ def test_gradients_losses_and_state_are_those_of_the_reference(
     assert loss == pytest.approx(expected_loss, rel=tolerance)
     for ours, theirs in zip(state, expected_state, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=tolerance)
-    theirs = reference._views(reference.gradient)
+    theirs = reference._flat.views(reference.gradient)
     for name, gradient in fast._book_views(fast.gradient).items():
         assert np.abs(gradient - theirs[name]).max() <= tolerance * np.abs(theirs[name]).max(), name
 
@@ -123,7 +122,7 @@ def test_the_same_batch_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize(("cell", "layers"), CASES)
 def test_bfloat16_changes_gradients_by_its_rounding_only(cell: str, layers: int) -> None:
     _, exact = pair(cell, layers, "float32")
-    rounded = NumpyBackend(exact.config, threads=2, precision="bfloat16")
+    rounded = CpuBackend(exact.config, threads=2, precision="bfloat16")
     rounded.weights[:] = exact.weights
     inputs = batch(exact, dropout=0.3)
     loss, _ = exact.gradients(*inputs)
@@ -137,7 +136,7 @@ def test_bfloat16_changes_gradients_by_its_rounding_only(cell: str, layers: int)
 @needs_bfloat16
 def test_losses_and_steps_are_float32_whatever_the_precision_of_training() -> None:
     _, exact = pair("lstm", 2, "float32")
-    rounded = NumpyBackend(exact.config, threads=2, precision="bfloat16")
+    rounded = CpuBackend(exact.config, threads=2, precision="bfloat16")
     rounded.weights[:] = exact.weights
     data, labels, state, _ = batch(exact)
     assert rounded.losses(data, labels, state)[0].tobytes() == exact.losses(data, labels, state)[0].tobytes()
@@ -146,9 +145,9 @@ def test_losses_and_steps_are_float32_whatever_the_precision_of_training() -> No
 
 def test_a_precision_that_cannot_be_had_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     config = ModelConfig("rnn", 1, 8, V)
-    with pytest.raises(OptionError, match=r"precision: 'bfloat16' is of the numpy backend"):
-        create("mxnet", "cpu", config, "bfloat16")
+    with pytest.raises(OptionError, match=r"precision: 'bfloat16' is of the cpu backend"):
+        open_backend("mxnet", "cpu", config, "bfloat16")
     monkeypatch.setattr("model.kernels.bfloat16.available", lambda: False)
     with pytest.raises(OptionError, match=r"precision: this processor does not multiply bfloat16"):
-        create("numpy", "cpu", config, "bfloat16")
-    assert create("numpy", "cpu", config, "auto").name == "numpy"
+        open_backend("cpu", "cpu", config, "bfloat16")
+    assert open_backend("cpu", "cpu", config, "auto").name == "cpu"
