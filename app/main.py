@@ -15,7 +15,7 @@ from pydantic import SecretBytes
 from starlette.middleware.cors import CORSMiddleware
 
 from app.middleware.body_limit import BodyLimit
-from app.middleware.draining import Draining
+from app.middleware.draining import DrainGate
 from app.middleware.foreign_pages import ForeignPages
 from app.middleware.guard import Guard
 from app.middleware.last_resort import LastResort
@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     # From the inside out: the last one added sees a request first.
     app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Draining, is_draining=lambda: service.draining)
+    app.add_middleware(DrainGate, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
     app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
     app.add_middleware(LastResort)

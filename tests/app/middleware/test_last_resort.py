@@ -45,7 +45,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/web/{name}", {}),
 ]
 MIDDLEWARE = [
-    "BodyLimit", "BodyKind", "Draining", "Guard", "ForeignPages", "LastResort", "CORSMiddleware", "ExceptionMiddleware",
+    "BodyLimit", "BodyKind", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
+    "ExceptionMiddleware",
 ]  # fmt: skip
 
 
