@@ -16,7 +16,7 @@ from model.arrays import Indices
 from model.decoding.measure import Measured
 from model.errors import OptionError
 from model.sampling.options import Sampling
-from model.sampling.random_stream import draw_seed
+from model.seeds import draw_seed
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def submit_score(served: Served, scored: ScoreRequest, settings: Settings, field
     return served.scheduler.submit_score(scored)
 
 
-def check_length(field: str, value: int, most: int, unit: str = "") -> None:
+def bounded(field: str, value: int, most: int, unit: str = "") -> None:
     """Raises TooLongError."""
     if value > most:
         has = f"has {value} {unit}" if unit else str(value)

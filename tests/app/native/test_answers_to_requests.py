@@ -236,7 +236,7 @@ def test_a_full_queue_is_429_with_retry_after_streamed_or_not(models_dir: Path) 
             first.start()
             assert begun.wait(300)
             second.start()
-            while scheduler.waiting == 0:
+            while len(scheduler._inbox) == 0:
                 time.sleep(0.005)
             for stream in (True, False):
                 response = client.post("/generate", json={"prefix": "a", "stream": stream})

@@ -166,7 +166,7 @@ def test_behind_any_place_comes_the_rest_of_each_text_and_ids_of_what_the_client
     question = asked(len(texts), logprobs, seed)
     place = Place(seen, seed, DIGEST[:16])
     *found, (name, last_id, done) = read(
-        events_of(question, chunks, Result(choices, 1.0, 2.0, 1, sum(map(len, texts))), place)
+        events_of(question, chunks, Result(choices, 1.0, 2.0, sum(map(len, texts))), place)
     )
     assert (name, last_id) == ("done", "done")
     assert [text["generated"] for text in done.get("choices", [done])] == texts
@@ -196,7 +196,7 @@ def test_a_stream_that_fails_says_why_in_its_last_event_which_has_no_id(error: R
 
 
 def test_a_place_behind_the_end_of_any_of_the_texts_is_an_error() -> None:
-    result = Result(tuple(Written(i, "ab", "stop", 3 + i, None, None) for i in range(2)), 1.0, 2.0, 1, 4)
+    result = Result(tuple(Written(i, "ab", "stop", 3 + i, None, None) for i in range(2)), 1.0, 2.0, 4)
     chunks = [Chunk(0, "ab", None), Chunk(1, "ab", None)]
     *_, (name, _, problem) = read(events_of(asked(2), chunks, result, Place((2, 3), 3, DIGEST[:16])))
     assert (name, problem["status"]) == ("error", 422)

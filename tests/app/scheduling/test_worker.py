@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 from app.refusals import StepFailed
 from app.scheduling.batch import Call
 from app.scheduling.inbox import Inbox, Mail
-from app.scheduling.jobs import Job, ScoreJob
+from app.scheduling.job import Job
+from app.scheduling.jobs import ScoreJob
 from app.scheduling.observer import Observer
 from app.scheduling.reply import Reply
 from app.scheduling.requests import ScoreRequest
@@ -62,6 +62,7 @@ class Batch:
         self.steps, self.steps_each = 5, 1
         self.waiting, self.rows = 3, 2
         self.inside: set[Job] = set()
+        self.checked, self.wrong = 0, None
         self.failing: list[Call] | Exception = []
         self.during: Callable[[], None] = lambda: None
 
@@ -71,6 +72,11 @@ class Batch:
 
     def __contains__(self, job: Job) -> bool:
         return job in self.inside
+
+    def check(self) -> None:
+        self.checked += 1
+        if self.wrong is not None:
+            raise self.wrong
 
     def leave(self, jobs: list[Job]) -> None:
         self.done.append(("leave", jobs))
@@ -132,11 +138,23 @@ class Bench:
         self.loop: list[tuple[Any, ...]] = []
         self.alive: list[bool] = []
         self.failures: list[StepFailed] = []
+        self.now = 100.0
         batches: Any = iter(self.batches)
-        loop: Any = self
-        self.worker = Worker(self.engine, lambda: next(batches), self.inbox, self.observer, loop, self.failures.append)
+        self.worker = Worker(
+            self.engine,
+            lambda: next(batches),
+            self.inbox,
+            self.observer,
+            self.clock,
+            lambda *call: self.call_soon(*call),
+            self.failures.append,
+        )
 
-    def call_soon_threadsafe(self, *call: Any) -> None:
+    def clock(self) -> float:
+        self.now += 1
+        return self.now
+
+    def call_soon(self, *call: Any) -> None:
         self.loop.append(call)
         self.alive.append(not self.worker._ended)
 
@@ -154,13 +172,13 @@ def is_heard(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_it_tries_the_engine_both_ways_before_anything_comes() -> None:
     bench = Bench()
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert bench.engine.calls == ["advance", "step", "step"]  # the first step is the advance's own
     assert bench.engine.shapes == [(1, 1), (1,), (1,)]  # one step of one row
     assert bench.worker.failures == 0
     assert bench.worker.last_step is not None
-    assert before <= bench.worker.last_step <= time.monotonic()
+    assert before <= bench.worker.last_step <= bench.now
     assert bench.observer.queues == [(3, 2)]
     assert bench.inbox.asked == [(True, None)]
 
@@ -235,12 +253,12 @@ def test_failures_are_counted_in_a_row_until_a_step_goes_well() -> None:
         seen.append((bench.worker.failures, bench.worker.last_step is None))
 
     bench.inbox.take = _noting(bench, note)  # type: ignore[method-assign]
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert seen == [(1, True), (2, True), (3, True), (0, False), (1, False)]
     assert bench.observer.failed == 4
     assert bench.worker.last_step is not None
-    assert before <= bench.worker.last_step <= time.monotonic()
+    assert before <= bench.worker.last_step <= bench.now
 
 
 def _noting(bench: Bench, note: Callable[[], None]) -> Callable[..., Mail | None]:
@@ -324,12 +342,12 @@ def test_a_turn_is_timed_while_it_runs_and_not_between() -> None:
     between: list[float | None] = []
     bench.batch.during = lambda: during.append(bench.worker.turn_begun)
     bench.inbox.take = _noting(bench, lambda: between.append(bench.worker.turn_begun))  # type: ignore[method-assign]
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert between == [None, None]
     for begun in during:
         assert begun is not None
-        assert before <= begun <= time.monotonic()
+        assert before <= begun <= bench.now
     assert len(set(during)) == 2
 
 
@@ -338,7 +356,7 @@ def test_a_loop_that_is_closed_is_told_nothing_and_ends_nothing(monkeypatch: pyt
         raise RuntimeError("Event loop is closed")
 
     bench = Bench(Mail(), turns=[[(print, 1)], [(print, 2)]])
-    monkeypatch.setattr(bench, "call_soon_threadsafe", closed)
+    monkeypatch.setattr(bench, "call_soon", closed)
     bench.run()
     assert bench.batch.done.count("turn") == 2
     assert bench.observer.failed == 0
