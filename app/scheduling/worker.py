@@ -147,8 +147,10 @@ class Worker:
     def _recover(self, mail: Mail, error: Exception) -> None:
         self.failures += 1
         calls = self.batch.fail()
-        lost = "the model failed before it began with this"
-        calls += [(job.generation.fail, StepFailed(lost)) for job in mail.new if job not in self.batch]
+        told = {call for call, _ in calls}
+        lost = [job.generation for job in mail.new if job not in self.batch]
+        why = "the model failed before it began with this"
+        calls += [(reply.fail, StepFailed(why)) for reply in lost if not {reply.fail, reply.finish} & told]
         self._hand_out(calls)
         self.batch.leave(mail.left)
         self.batch.wake(mail.caught_up)

@@ -19,7 +19,7 @@ from app.scheduling.jobs import ScoreJob
 from app.scheduling.observer import Observer
 from app.scheduling.reply import Reply
 from app.scheduling.requests import ScoreRequest
-from app.scheduling.worker import PROBE_S, Worker
+from app.scheduling.worker import CHECK_S, PROBE_S, Worker
 from tests.model.plain_engine import PlainEngine
 
 CLOSED = asyncio.new_event_loop()
@@ -62,7 +62,8 @@ class Batch:
         self.steps, self.steps_each = 5, 1
         self.waiting, self.rows = 3, 2
         self.inside: set[Job] = set()
-        self.checked, self.wrong = 0, None
+        self.checked = 0
+        self.wrong: Exception | None = None
         self.failing: list[Call] | Exception = []
         self.during: Callable[[], None] = lambda: None
 
@@ -373,3 +374,64 @@ def test_it_is_alive_from_its_start_until_it_is_closed() -> None:
     going.set()
     worker._thread.join(20)
     assert not worker.alive
+
+
+def test_the_books_are_looked_at_now_and_then_while_nothing_is_to_be_done(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Mail(), Mail(), Mail(), Mail(), turns=[[]])
+    looked: list[int] = []
+
+    def later() -> None:
+        looked.append(bench.batch.checked)
+        bench.now += 0.4 * CHECK_S
+
+    bench.inbox.take = _noting(bench, later)  # type: ignore[method-assign]
+    bench.run()
+    assert looked == [0, 0, 0, 1, 1]
+    assert caplog.records == []
+
+
+def test_wrong_books_are_said_and_who_lost_a_row_fails_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    bench = Bench(Mail(), Mail(), turns=[])
+    bench.batch.wrong = AssertionError("a request lost a row")
+    bench.batch.failing = [(told.append, 1)]
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    (first, *others) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(others) == 1  # once each time it is looked at
+    assert "a request lost a row" in first.getMessage()
+    assert first.exc_info is not None
+    assert told == [1, 1]
+    assert (bench.worker.failures, bench.observer.failed) == (0, 0)  # the engine has done nothing wrong
+    assert len(bench.failures) == 1  # that it was closed, and nothing before
+    assert bench.worker.batch is bench.batch
+
+
+def test_mail_with_wrong_books_is_found_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Mail())
+    job = new_job()
+    bench.inbox.put(job)
+    bench.batch.inside = {job}
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    assert "in the mail though the thread has it" in caplog.text
+    assert bench.batch.done.count("fail") == 1
+
+
+def test_books_that_cannot_be_mended_are_begun_anew() -> None:
+    bench = Bench(Mail())
+    bench.batch.wrong, bench.batch.failing = AssertionError("a request lost a row"), MemoryError()
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    assert bench.worker.batch is bench.batches[1]
+    assert bench.alive == [True, False]
+    assert len(bench.failures) == 2
+
+
+def test_who_was_told_by_its_batch_is_not_told_again() -> None:
+    told, lost = new_job(), new_job()
+    bench = Bench(Mail([told, lost]), turns=[[], RuntimeError("broken for the test")])
+    bench.batch.failing = [(told.generation.fail, StepFailed("while it was writing"))]
+    bench.run()
+    ((_, calls),) = [call for call in bench.loop if isinstance(call[1], list)]
+    assert [call for call, _ in calls] == [told.generation.fail, lost.generation.fail]

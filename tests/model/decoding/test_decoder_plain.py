@@ -330,3 +330,44 @@ def test_whoever_comes_goes_and_is_parked_each_row_gives_what_is_told_by_hand(se
             (state,) = snapshots[number]
             assert state.shape == (S,)
             assert tuple(state[:2]) == state_after(row.forced[: row.snapshot_at].tolist())
+
+
+def change(of: Any, name: str, by: int) -> None:
+    of[name][0] += by
+
+
+BROKEN: list[tuple[str, Any]] = [
+    ("is not the last one", lambda decoder: decoder._arrivals.insert(0, Row(np.array([1]), 1))),
+    ("rows that are not there", lambda decoder: decoder.rows.insert(0, Row(np.array([1]), 1))),
+    ("states of rows", lambda decoder: setattr(decoder, "_state", decoder._engine.start(5))),
+    ("more is unread than there is room for", lambda decoder: change(decoder._columns, "collected", -BUFFER_CHARS - 1)),
+    ("a slot is given twice", lambda decoder: decoder._measured.give(0)),
+    ("a slot is given twice, or to nobody", lambda decoder: decoder._measured.take(0)),
+    ("read the same characters", lambda decoder: change(decoder._columns, "offset", 15)),
+    ("or some that are not there", lambda decoder: change(decoder._columns, "offset", -15)),
+    ("or some that are not there", lambda decoder: setattr(decoder._forced, "_end", 50)),
+]
+
+
+@pytest.mark.parametrize(("says", "break_it"), BROKEN)
+def test_a_decoder_whose_books_are_wrong_says_what_is(says: str, break_it: Any) -> None:
+    decoder = BatchDecoder(PlainEngine())
+    for length in (30, 30):
+        decoder.admit(Row(np.ones(length, np.int64), 50, logprobs=0))
+    decoder.check()
+    decoder.tick(10)
+    decoder.admit(Row(np.array([1, 2]), 5))
+    decoder.check()
+    break_it(decoder)
+    with pytest.raises(AssertionError, match=says):
+        decoder.check()
+
+
+def test_nothing_is_left_of_rows_that_are_gone() -> None:
+    decoder = BatchDecoder(PlainEngine())
+    decoder.admit(Row(np.array([1, 2]), 5, logprobs=1))
+    finish(decoder)
+    decoder.check()
+    decoder._forced._end = 2
+    with pytest.raises(AssertionError, match="left behind by rows that are gone"):
+        decoder.check()
