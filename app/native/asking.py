@@ -8,7 +8,7 @@ from app.scheduling.requests import Continuation
 from app.serving.question import Options, Question, bounded, question
 from app.serving.registry import Served
 from app.settings import Settings
-from app.wire.problems import ProblemError, field_problem
+from app.wire.problems import field_problem
 from model.arrays import Indices
 
 
@@ -58,4 +58,4 @@ def _continuation(token: str, served: Served, secret: bytes) -> tuple[Continuati
     try:
         return tokens.read(token, secret, checkpoint.config, checkpoint.digest)
     except tokens.OtherWeightsError as error:
-        raise ProblemError(409, str(error), errors=[{"field": error.field, "message": str(error)}]) from error
+        raise field_problem(error.field, error.message, 409) from error

@@ -51,4 +51,4 @@ def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings,
         return Prompt(seen, indices, question(options, (seen, indices), served, settings, caller))
     except OptionError as error:
         field = "max_tokens" if error.field == "num_chars" else error.field
-        raise ProblemError(422, str(error), errors=[{"field": field, "message": str(error)}]) from error
+        raise ProblemError(422, str(error), errors=[{"field": field, "message": error.message}]) from error

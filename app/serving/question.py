@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.refusals import TooLongError
 from app.scheduling.answer_budget import SHARE, megabytes
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Continuation, GenerateRequest, Result, ScoreRequest
@@ -104,10 +103,10 @@ def submit_score(served: Served, scored: ScoreRequest, settings: Settings, field
 
 
 def bounded(field: str, value: int, most: int, unit: str = "") -> None:
-    """Raises TooLongError."""
+    """Raises OptionError for a value above `most`."""
     if value > most:
         has = f"has {value} {unit}" if unit else str(value)
-        raise TooLongError(field, f"{has}; this server allows {most}")
+        raise OptionError(field, f"{has}; this server allows {most}")
 
 
 def check_size(field: str, request: GenerateRequest | ScoreRequest, settings: Settings) -> None:

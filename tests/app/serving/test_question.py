@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.refusals import QueueFull, TooLongError
+from app.refusals import QueueFull
 from app.scheduling.requests import Continuation, GenerateRequest, ScoreRequest
 from app.serving import question as answering
 from app.serving.question import Options, Question, bounded, check_size, question
@@ -88,10 +88,10 @@ def test_a_seed_is_drawn_where_none_is_known() -> None:
 
 def test_a_length_up_to_the_most_is_allowed() -> None:
     bounded("x", 3, 3)
-    with pytest.raises(TooLongError, match=r"^x: 4; this server allows 3$") as caught:
+    with pytest.raises(OptionError, match=r"^x: 4; this server allows 3$") as caught:
         bounded("x", 4, 3)
     assert (caught.value.field, caught.value.message) == ("x", "4; this server allows 3")
-    with pytest.raises(TooLongError, match=r"^text: has 4 characters; this server allows 3$"):
+    with pytest.raises(OptionError, match=r"^text: has 4 characters; this server allows 3$"):
         bounded("text", 4, 3, "characters")
 
 
