@@ -24,7 +24,6 @@ from app.native import generate, models, score
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.openai import completions as openai
 from app.operation import health
-from app.operation import metrics as figures
 from app.operation.metrics import Metrics, ModelMetrics
 from app.serving.registry import Registry
 from app.serving.service import Service
@@ -66,11 +65,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.state.metrics = metrics
     install(app)
-    for routes in (generate, score, models, openai, health, figures, page):
-        app.include_router(routes.router)
-        _add_head(app, routes.router)
+    figures = metrics.router()
+    for router in (generate.router, score.router, models.router, openai.router, health.router, figures, page.router):
+        app.include_router(router)
+        _add_head(app, router)
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
