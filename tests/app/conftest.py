@@ -54,6 +54,14 @@ def client(models_dir: Path) -> Iterator[TestClient]:
         yield client
 
 
+def answer_of(client: TestClient, status: int = 200, **fields: Any) -> dict[str, Any]:
+    """Of `/generate`, asked with JSON."""
+    response = client.post("/generate", json=fields)
+    assert response.status_code == status, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
 def metrics_of(app: Any) -> Metrics:
     """What the app's log counts in; there once the app has begun."""
     layer = app.middleware_stack
