@@ -15,7 +15,7 @@ from pydantic import SecretBytes
 from starlette.middleware.cors import CORSMiddleware
 
 from app.middleware.body_limit import BodyLimit
-from app.middleware.draining import Draining
+from app.middleware.draining import DrainGate
 from app.middleware.foreign_pages import ForeignPages
 from app.middleware.guard import Guard
 from app.middleware.last_resort import LastResort
@@ -24,7 +24,6 @@ from app.native import generate, models, score
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.openai import completions as openai
 from app.operation import health
-from app.operation import metrics as figures
 from app.operation.metrics import Metrics, ModelMetrics
 from app.serving.registry import Registry
 from app.serving.service import Service
@@ -66,17 +65,17 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.state.metrics = metrics
     install(app)
-    for routes in (generate, score, models, openai, health, figures, page):
-        app.include_router(routes.router)
-        _add_head(app, routes.router)
+    figures = metrics.router()
+    for router in (generate.router, score.router, models.router, openai.router, health.router, figures, page.router):
+        app.include_router(router)
+        _add_head(app, router)
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
     app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Draining, is_draining=lambda: service.draining)
+    app.add_middleware(DrainGate, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
     app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
     app.add_middleware(LastResort)

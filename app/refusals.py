@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from model.errors import OptionError
-
 
 class Refusal(Exception):  # noqa: N818 - the usual word of queues
     """Why there is no answer. `retry_after_s`: when it is worth asking again, None for never by waiting."""
@@ -12,21 +10,18 @@ class Refusal(Exception):  # noqa: N818 - the usual word of queues
 
 
 class NoSuchModel(Refusal):
-    """No model of the name that was given answers, or none was named and there is no default."""
+    """No model of the name that was given answers, or none was named and there is no default. `message`: without the
+    field's name, as an OptionError's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"model: {message}")
+        self.message = message
 
 
 class CannotServe(Refusal):
     """The model is there and does not answer, or there is none at all."""
 
     retry_after_s = 5
-
-
-class TooLongError(OptionError):
-    """A field with more than this server allows. `message` is without the field's name."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(field, message)
-        self.message = message
 
 
 class QueueFull(Refusal):

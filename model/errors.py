@@ -27,11 +27,12 @@ class NextcharError(Exception):
 
 
 class OptionError(NextcharError):
-    """An option outside its bounds. `field` is its name."""
+    """An option outside its bounds. `field` is its name, which `message` is without."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+        self.message = message
 
 
 class CorpusError(NextcharError):

@@ -5,6 +5,7 @@ Knows nothing of HTTP; the server decodes through `model.decoding` too, and shar
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from model.decoding.row import ALL, Row
 from model.decoding.scoring import Score, score
 from model.errors import OptionError
 from model.sampling.options import Sampling
-from model.sampling.random_stream import draw_seed
+from model.seeds import draw_seed
 
 MAX_ROWS = 256  # decoded at once; more wait for a place
 CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts
@@ -109,11 +110,11 @@ class LanguageModel:
     def score(self, text: str, unknown: str = "error") -> Score:
         """How likely the model finds a text, character by character. Raises as `prepare`."""
         seen, indices = self.prepare(text, unknown, field="text")
-        return score(self.engine, seen, indices)
+        return score(self.engine, seen, indices, clock=time.perf_counter)
 
 
 def _decode_all(engine: Engine, rows: list[Row]) -> None:
-    decoder = BatchDecoder(engine, tick_s=CALL_S)
+    decoder = BatchDecoder(engine, clock=time.perf_counter, tick_s=CALL_S)
     waiting = iter(rows)
     while True:
         while len(decoder) < MAX_ROWS and (row := next(waiting, None)) is not None:

@@ -50,7 +50,6 @@ ALSO = {
     "app/main.py": ["tests/app/operation/test_operation.py"],
     "app/scheduling/outside.py": ["tests/app/scheduling/test_batch_plain.py"],
     "app/scheduling/parts.py": ["tests/app/scheduling/test_batch_plain.py"],
-    "app/native/generate.py": ["tests/app/native/test_generate.py", "tests/app/native/test_answers_to_requests.py"],
     "app/operation/health.py": ["tests/app/operation/test_operation.py"],
     "app/openai/completions.py": ["tests/app/openai/test_completions.py", "tests/app/openai/test_openai.py"],
     "app/scheduling/scheduler.py": [

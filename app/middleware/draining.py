@@ -12,7 +12,7 @@ from app.wire.problems import ProblemError, respond
 ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # operators want to see it drain
 
 
-class Draining:
+class DrainGate:
     def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
         self.app = app
         self.is_draining = is_draining

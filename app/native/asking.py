@@ -5,10 +5,10 @@ from __future__ import annotations
 from app.native import tokens
 from app.native.fields import GenerateFields
 from app.scheduling.requests import Continuation
-from app.serving.question import Options, Question, check_length, question
+from app.serving.question import Options, Question, bounded, question
 from app.serving.registry import Served
 from app.settings import Settings
-from app.wire.problems import ProblemError, field_problem
+from app.wire.problems import field_problem
 from model.arrays import Int64s
 
 
@@ -27,7 +27,7 @@ def question_of(
     if (fields.prefix is None) == (fields.state is None):
         both = fields.prefix is not None
         raise field_problem("prefix", "give either prefix or state, not both" if both else "is missing (or give state)")
-    check_length("num_chars", fields.num_chars, settings.max_num_chars)
+    bounded("num_chars", fields.num_chars, settings.max_num_chars)
     seed = fields.seed
     start: tuple[str, Int64s] | Continuation
     if fields.state is not None:
@@ -35,7 +35,7 @@ def question_of(
         seed = own_seed if seed is None else seed
     else:
         assert fields.prefix is not None
-        check_length("prefix", len(fields.prefix), settings.max_prefix_chars, "characters")
+        bounded("prefix", len(fields.prefix), settings.max_prefix_chars, "characters")
         start = served.lm.prepare(fields.prefix, fields.unknown)
     options = Options(
         num_chars=fields.num_chars,
@@ -58,4 +58,4 @@ def _continuation(token: str, served: Served, secret: bytes) -> tuple[Continuati
     try:
         return tokens.read(token, secret, checkpoint.config, checkpoint.digest)
     except tokens.OtherWeightsError as error:
-        raise ProblemError(409, str(error), errors=[{"field": error.field, "message": str(error)}]) from error
+        raise field_problem(error.field, error.message, 409) from error

@@ -21,7 +21,7 @@ router = APIRouter(tags=["models"])
 @router.get("/models", responses=problem_responses(401, 429))
 async def list_models(service: ServiceOf) -> Response:
     """Every model under the models directory, by name."""
-    models = [describe(service, name) for name in service.registry.names()]
+    models = [model_card(service, name) for name in service.registry.names()]
     return Response(dump({"models": models}), media_type="application/json")
 
 
@@ -30,11 +30,11 @@ async def one_model(service: ServiceOf, name: str) -> Response:
     """As in the list, and with the versions that `scripts/models.py restore` goes back to, the last one first."""
     if name not in service.registry.names():
         raise ProblemError(404, f"model: there is no {show(name)}")
-    versions = [describe_version(version) for version in service.registry.versions(name)]
-    return Response(dump({**describe(service, name), "versions": versions}), media_type="application/json")
+    versions = [version_card(version) for version in service.registry.versions(name)]
+    return Response(dump({**model_card(service, name), "versions": versions}), media_type="application/json")
 
 
-def describe(service: Service, name: str) -> dict[str, Any]:
+def model_card(service: Service, name: str) -> dict[str, Any]:
     """`problem` with `ready` true: the newest file does not verify, and the weights before it still serve."""
     registry = service.registry
     served = registry.find(name)
@@ -56,7 +56,7 @@ def describe(service: Service, name: str) -> dict[str, Any]:
     }
 
 
-def describe_version(version: Version) -> dict[str, Any]:
+def version_card(version: Version) -> dict[str, Any]:
     return {
         "digest": version.digest,
         "saved_at": _moment(version.saved_at),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.native.answers import ScoreAnswer
 from app.native.fields import ScoreBody
 from app.scheduling.requests import ScoreRequest
-from app.serving.question import check_length, submit_score
+from app.serving.question import bounded, submit_score
 from app.serving.service import ServiceOf, caller_of
 from app.wire.bodies import from_form, from_json
 from app.wire.body_kind import FORM, JSON, kind_of
@@ -36,7 +36,7 @@ async def score_text(request: Request, service: ServiceOf) -> Response:
     raw = await request.body()
     body = from_form(ScoreBody, raw) if kind_of(request) == FORM else from_json(ScoreBody, raw)
     served = service.registry.get(body.model)
-    check_length("text", len(body.text), service.settings.max_prefix_chars, "characters")
+    bounded("text", len(body.text), service.settings.max_prefix_chars, "characters")
     try:
         text, indices = served.lm.prepare(body.text, body.unknown, field="text")
     except UnknownCharactersError as error:

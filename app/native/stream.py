@@ -29,7 +29,7 @@ def place_of(asked: Question, last_event_id: Place | None) -> Place:
     try:
         last_event_id.check(asked.request, digest)
     except OtherWeightsError as error:
-        raise ProblemError(409, str(error), errors=[{"field": error.field, "message": str(error)}]) from error
+        raise field_problem(error.field, error.message, 409) from error
     return last_event_id
 
 

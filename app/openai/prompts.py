@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from app.openai.fields import CompletionBody
-from app.serving.question import Options, Question, check_length, question
+from app.serving.question import Options, Question, bounded, question
 from app.serving.registry import Served
 from app.settings import Settings
 from app.wire.problems import ProblemError, name_field
@@ -24,12 +24,12 @@ class Prompt:
 
 def prompts(body: CompletionBody, served: Served, settings: Settings, caller: str = "") -> list[Prompt]:
     """Raises ProblemError and OptionError naming OpenAI's fields."""
-    check_length("max_tokens", body.max_tokens or 0, settings.max_num_chars)
+    bounded("max_tokens", body.max_tokens or 0, settings.max_num_chars)
     return [_prompt(text, body, served, settings, caller) for text in body.prompts]
 
 
 def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, caller: str) -> Prompt:
-    check_length("prompt", len(text), settings.max_prefix_chars, "characters")
+    bounded("prompt", len(text), settings.max_prefix_chars, "characters")
     try:
         seen, indices = served.lm.prepare(text, field="prompt")
     except UnknownCharactersError as error:
@@ -51,4 +51,4 @@ def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings,
         return Prompt(seen, indices, question(options, (seen, indices), served, settings, caller))
     except OptionError as error:
         field = "max_tokens" if error.field == "num_chars" else error.field
-        raise ProblemError(422, str(error), errors=[{"field": field, "message": str(error)}]) from error
+        raise ProblemError(422, str(error), errors=[{"field": field, "message": error.message}]) from error

@@ -8,24 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.scheduling.observer import Observer
 
-router = APIRouter(tags=["operation"])
-
 # A step takes tens of microseconds, a long text behind a queue a minute.
 SECONDS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-
-
-@router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """Prometheus text."""
-    own: Metrics = request.app.state.metrics
-    return Response(own.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 class Metrics:
@@ -71,6 +62,17 @@ class Metrics:
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)
+
+    def router(self) -> APIRouter:
+        """`/metrics`, of this registry."""
+        router = APIRouter(tags=["operation"])
+
+        @router.get("/metrics")
+        async def metrics() -> Response:
+            """Prometheus text."""
+            return Response(self.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+        return router
 
 
 class ModelMetrics(Observer):

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.refusals import StepFailed
-from app.scheduling.jobs import Job, job_of
+from app.scheduling.job import Decode, Job, job_of
+from app.scheduling.loop import Clock
 from app.scheduling.observer import Observer
-from app.scheduling.outside import TICK_S, Outside
-from app.scheduling.parts import FLUSH_S, Decode, Part, Reading
+from app.scheduling.outside import TURN_S, Outside
+from app.scheduling.parts import FLUSH_S, Part, Reading
 from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
 from model.decoding.row import Row
@@ -39,7 +40,7 @@ class Batch:
         max_rows: int,
         cache: StateCache,
         observer: Observer,
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._engine = engine
         self._decode = decode
@@ -110,9 +111,18 @@ class Batch:
         return calls + [(job.generation.fail, StepFailed(failed)) for job in affected]
 
     def check(self) -> None:
-        """What must hold between two turns: every row of every request is in one place, and no place is given twice."""
-        assert self._whole() == self._open.keys()
-        assert self.rows <= self._max_rows
+        """What must hold between two turns: every row of every request is in one place, no place is given twice, what
+        is counted is what is there, and nothing is kept of what is over. Raises AssertionError."""
+        self._decoder.check()
+        self._outside.check()
+        self._cache.check()
+        rows = [*self._decoder.rows, *self._outside.rows()]
+        assert len(set(map(id, rows))) == len(rows), "a row is in two places"
+        assert self.rows <= self._max_rows, f"{self.rows} rows have a place, and there are {self._max_rows}"
+        assert not any(map(self._is_over, rows)), "a row goes on behind its end"
+        assert set(map(job_of, rows)) <= self._open.keys(), "a row goes on though its request is over"
+        assert self._whole() == self._open.keys(), "a request lost a row, or has more than are its own"
+        assert not self._calls, "what came of a turn was not handed out"
 
     def _whole(self) -> set[Job]:
         """The requests all of whose rows are somewhere."""
@@ -263,4 +273,4 @@ class Batch:
 
     def _new_decoder(self) -> BatchDecoder:
         extra: dict[str, npt.DTypeLike] = {"flush_at": np.float64, "begun": np.bool_, "seated": np.float64}
-        return BatchDecoder(self._engine, extra, TICK_S)
+        return BatchDecoder(self._engine, extra, self._clock, TURN_S)

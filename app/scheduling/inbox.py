@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.scheduling.jobs import Job
+from app.scheduling.job import Job
 
 
 @dataclass(slots=True)
@@ -71,3 +72,11 @@ class Inbox:
             mail = Mail(list(self._new), self._left, self._caught_up)
             self._new, self._left, self._caught_up = {}, [], []
             return mail
+
+    def check(self, seen: Callable[[Job], bool]) -> None:
+        """seen: whether it is one of those that the thread has. Raises AssertionError."""
+        with self._changed:
+            assert not any(map(seen, self._new)), "a request is in the mail though the thread has it"
+            assert not self._new.keys() & set(self._left), "a request comes and leaves in the same mail"
+            for jobs in (self._left, self._caught_up):
+                assert len(set(jobs)) == len(jobs), "the thread is told something twice"

@@ -1,73 +1,22 @@
-"""A request on its way through the scheduler: the rows it begins with, and the answer made of them.
+"""The two kinds of request: the rows that each begins with, and the answer made of them.
 
 Lives on the decode thread. Knows nothing of queues, places, time limits or the event loop.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from app.scheduling.parts import Decode, Part, Reading, pad
+from app.scheduling.job import Decode, Follow, Job
+from app.scheduling.parts import Part, Reading, pad
 from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest, Result, ScoreRequest
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured, empty, joined
 from model.decoding.row import Row, RowState
 from model.decoding.state_cache import StateCache
-
-Follow = Callable[[Sequence[Row]], None]
-
-
-class Job(ABC):
-    """caller: whose turn it takes. size: continuations it counts as. read: characters given. bytes: of memory, at most.
-    live: rows it has that are not over, in the decoder or out of it. submitted, admitted: moments of
-    time.perf_counter, the second once its first row has a place.
-    """
-
-    def __init__(
-        self,
-        request: GenerateRequest | ScoreRequest,
-        size: int,
-        read: int,
-        submitted: float,
-        generation: Reply[Any],
-    ) -> None:
-        self.caller = request.caller
-        self.bytes = request.answer_bytes
-        self.size = size
-        self.read = read
-        self.submitted = submitted
-        self.admitted: float | None = None
-        self.generation = generation
-        self.live = 0
-
-    @property
-    def written(self) -> int:
-        """Characters shown so far."""
-        return 0
-
-    @abstractmethod
-    def begin(self, engine: Engine, cache: StateCache, decode: Decode, follow: Follow) -> tuple[list[Row], int | None]:
-        """Its first rows, and how many characters of its prefix the cache spared: None where it was not asked.
-
-        follow: called with the rows that can begin later.
-        """
-
-    @abstractmethod
-    def outcome(self) -> str:
-        """How it ended, once all its rows are over."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Lets go of all that the answer does not need, at once: it may be a lot, and refers to itself."""
-
-    @abstractmethod
-    def result(self, now: float) -> Any:
-        """The answer, once all its rows are over."""
 
 
 class GenerateJob(Job):
@@ -125,7 +74,6 @@ class GenerateJob(Job):
             tuple(part.choice() for part in self.parts),
             1000 * (self.admitted - self.submitted),
             1000 * (now - self.admitted),
-            self.read,
             self.written,
         )
 
@@ -153,8 +101,3 @@ class ScoreJob(Job):
 
     def close(self) -> None:
         self._pieces = []
-
-
-def job_of(row: Row) -> Job:
-    job: Job = row.owner.job
-    return job

@@ -21,6 +21,11 @@ class Lines(Generic[T]):
         for line in self._lines.values():
             yield from line
 
+    def check(self) -> None:
+        """Raises AssertionError."""
+        assert all(self._lines.values()), "a line in which nobody waits"
+        assert self._size == sum(map(len, self._lines.values())), "more or fewer are counted than wait in the lines"
+
     def by_caller(self) -> dict[str, int]:
         """How many wait, in the order of turns."""
         return {caller: len(line) for caller, line in self._lines.items()}

@@ -6,7 +6,7 @@ missing, rows that have had theirs for QUANTUM_S make room for newcomers, and th
 parked ones: of the callers that hold more than the one who waits, or of its own; the longest seated first.
 
 So with M places the kth caller in turn has its first newcomer seated at most ⌈2k / M⌉ · QUANTUM_S and a turn after it
-came, however long everybody's work is. Where k ≤ M / 2 that is QUANTUM_TURNS turns and one, a turn being TICK_S or one
+came, however long everybody's work is. Where k ≤ M / 2 that is QUANTUM_TURNS turns and one, a turn being TURN_S or one
 step of the engine, whichever is longer.
 
 Resting rows wait for nothing but their reader. Knows nothing of what rows write.
@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from app.scheduling.displacement import Displacement
-from app.scheduling.jobs import Job, job_of
+from app.scheduling.job import Job, job_of
 from app.scheduling.lines import Lines
 from model.decoding.row import Row
 
-TICK_S = 0.008  # about how long an engine call may take: the longer, the less two threads fight over Python's lock
+TURN_S = 0.008  # about how long an engine call may take: the longer, the less two threads fight over Python's lock
 QUANTUM_TURNS = 16
-QUANTUM_S = QUANTUM_TURNS * TICK_S
+QUANTUM_S = QUANTUM_TURNS * TURN_S
 LONG_S = 4 * QUANTUM_S
 
 
@@ -98,6 +98,14 @@ class Outside:
     def unseen(self) -> set[Job]:
         """Requests without a row yet."""
         return {item for item in self._newcomers if isinstance(item, Job)}
+
+    def check(self) -> None:
+        """That what is counted is what is there. Raises AssertionError."""
+        self._newcomers.check()
+        self._parked.check()
+        waiting = sum(map(_size, self._newcomers)) + len(self._parked)
+        assert self._waiting == waiting, f"{self._waiting} continuations are counted, and {waiting} wait"
+        assert all(self._resting.values()), "a request rests without a row"
 
     def who_makes_room(
         self, free: int, rows: Sequence[Row], seated: npt.NDArray[np.float64], now: float

@@ -8,10 +8,11 @@ Longer than a page because the text, its measures and the state to go on from mu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from app.scheduling.job import Decode, Job
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, Written
 from app.scheduling.stops import StopWatcher
 from model.arrays import Int64s
@@ -20,13 +21,9 @@ from model.decoding.measure import Measured, joined, part_of
 from model.decoding.row import ALL, Row, RowState
 from model.sampling.options import MAX_SEED
 
-if TYPE_CHECKING:
-    from app.scheduling.jobs import Job
-
 FLUSH_S = 0.020  # between two looks at what a row has written
 NEVER = float("inf")
 
-Decode = Callable[[Int64s], str]
 P = TypeVar("P")
 
 

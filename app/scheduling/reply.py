@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Generic, TypeVar
 
 from app.refusals import Cancelled, Refusal
+from app.scheduling.loop import Loop, Waiter
 from app.scheduling.requests import Chunk
 
 T = TypeVar("T")
@@ -35,12 +35,12 @@ class Reply(Generic[T]):
         "_waiters",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._settled: Callable[[], None] | None = None
         self._caught_up: Callable[[], None] | None = None
         self._chunks: deque[Chunk] = deque()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[Waiter] = []
         self._result: T | None = None
         self._error: Refusal | None = None
         # Bytes of chunks so far: one is counted by the decode thread alone, the other by the reader alone.
@@ -87,8 +87,8 @@ class Reply(Generic[T]):
                 return
             await self._changed()
 
-    def _changed(self) -> asyncio.Future[None]:
-        waiter: asyncio.Future[None] = self._loop.create_future()
+    def _changed(self) -> Waiter:
+        waiter = self._loop.create_future()
         self._waiters.append(waiter)
         return waiter
 

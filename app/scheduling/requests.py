@@ -116,5 +116,4 @@ class Result:
     choices: tuple[Written, ...]
     queue_ms: float
     decode_ms: float
-    chars_read: int
     chars_written: int

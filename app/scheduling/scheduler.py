@@ -5,6 +5,9 @@ Public: `Scheduler` with `start`, `submit`, `submit_score`, `problem`, `drain`, 
 counted here, and its time runs here: a thread that hangs or dies keeps nobody waiting beyond the deadline. `worker` is
 the thread, `batch` what it does in a turn. Knows nothing of HTTP, tokens or text that is not decoded yet.
 
+The engine, the loop and the clock are handed in, and a request brings its seed: nothing here or below reads the time or
+draws a number, so that a test can run all of it by hand, twice the same way.
+
 The queue is what is open beyond max_rows. Its last eighth is kept for callers who have nothing open, so that one who
 fills it leaves room for the others.
 
@@ -15,9 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -26,7 +27,9 @@ from app.refusals import Cancelled, DeadlineExceeded, Draining, NotReady, QueueF
 from app.scheduling.answer_budget import AnswerBudget
 from app.scheduling.batch import Batch
 from app.scheduling.inbox import Inbox
-from app.scheduling.jobs import GenerateJob, Job, ScoreJob
+from app.scheduling.job import Job
+from app.scheduling.jobs import GenerateJob, ScoreJob
+from app.scheduling.loop import Clock, Loop, Timer
 from app.scheduling.observer import Observer
 from app.scheduling.quiet import quiet
 from app.scheduling.reply import Reply
@@ -36,7 +39,6 @@ from model.arrays import Int64s
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured
 from model.decoding.state_cache import StateCache
-from model.sampling.random_stream import draw_seed
 from model.text.vocabulary import Vocabulary
 
 MAX_FAILURES = 3  # in a row, until the model counts as not ready
@@ -53,6 +55,8 @@ class Scheduler:
         self,
         engine: Engine,
         vocabulary: Vocabulary,
+        loop: Loop,
+        clock: Clock,
         *,
         max_rows: int = 256,
         max_queue: int = 1024,
@@ -63,6 +67,8 @@ class Scheduler:
     ) -> None:
         self._engine = engine
         self._characters = np.array([ord(c) for c in vocabulary.characters], "<u4")
+        self._loop = loop
+        self._clock = clock
         self._max_rows = max_rows
         self._max_queue = max_queue
         self._observer = quiet(observer or Observer())
@@ -71,8 +77,7 @@ class Scheduler:
         self.cache = StateCache(cache_bytes)
         self._inbox = Inbox()
         self._worker: Worker | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: dict[Job, asyncio.TimerHandle | None] = {}  # with what ends their time
+        self._open: dict[Job, Timer | None] = {}  # with what ends their time
         self._size = 0  # continuations of all that is open
         self._sizes: Counter[str] = Counter()  # the same by caller
         self._nothing_open = asyncio.Event()
@@ -81,11 +86,11 @@ class Scheduler:
 
     def start(self) -> None:
         """Starts the decode thread, which first runs one step: `problem` says when that has gone well."""
-        self._loop = asyncio.get_running_loop()
-        new_batch = partial(
-            Batch, self._engine, self._text, self._max_rows, self.cache, self._observer, time.perf_counter
+        new_batch = partial(Batch, self._engine, self._text, self._max_rows, self.cache, self._observer, self._clock)
+        call_soon = self._loop.call_soon_threadsafe
+        self._worker = Worker(
+            self._engine, new_batch, self._inbox, self._observer, self._clock, call_soon, self._fail_all
         )
-        self._worker = Worker(self._engine, new_batch, self._inbox, self._observer, self._loop, self._fail_all)
         self._worker.start()
 
     async def first_step(self) -> None:
@@ -94,20 +99,19 @@ class Scheduler:
             await asyncio.sleep(0.005)
 
     def submit(self, request: GenerateRequest) -> Reply[Result]:
-        """Raises QueueFull, Draining and NotReady."""
+        """The request has its seed, unless it is greedy. Raises QueueFull, Draining and NotReady."""
         assert len(request.prefix) > 0 or request.state is not None
-        if not request.sampling.greedy and request.sampling.seed is None:
-            request = replace(request, sampling=replace(request.sampling, seed=draw_seed()))
+        assert request.sampling.greedy or request.sampling.seed is not None
         self._refuse(request, request.n)
-        generation: Reply[Result] = Reply(self._running_loop)
-        self._enter(GenerateJob(request, time.perf_counter(), generation), request.timeout_s)
+        generation: Reply[Result] = Reply(self._loop)
+        self._enter(GenerateJob(request, self._clock(), generation))
         return generation
 
     def submit_score(self, request: ScoreRequest) -> Reply[Measured]:
         """Raises as `submit`."""
         self._refuse(request, 1)
-        generation: Reply[Measured] = Reply(self._running_loop)
-        self._enter(ScoreJob(request, time.perf_counter(), generation), request.timeout_s)
+        generation: Reply[Measured] = Reply(self._loop)
+        self._enter(ScoreJob(request, self._clock(), generation))
         return generation
 
     def problem(self, stall_s: float | None = None) -> str | None:
@@ -125,16 +129,8 @@ class Scheduler:
 
     @property
     def last_step(self) -> float | None:
-        """time.monotonic of the last turn that went well."""
+        """By the clock, of the last turn that went well."""
         return self._thread.last_step
-
-    @property
-    def waiting(self) -> int:
-        return len(self._inbox) + self._thread.batch.waiting
-
-    @property
-    def decoding(self) -> int:
-        return self._thread.batch.rows
 
     async def drain(self, timeout_s: float) -> bool:
         """Takes no more requests, waits for those that are there, then ends the thread. False where time ran out and
@@ -144,8 +140,8 @@ class Scheduler:
             await asyncio.wait_for(self._nothing_open.wait(), timeout_s)
         clean = not self._open
         self.close()
-        until = time.monotonic() + CLOSE_S
-        while self._thread.alive and time.monotonic() < until:
+        until = self._clock() + CLOSE_S
+        while self._thread.alive and self._clock() < until:
             await asyncio.sleep(0.005)
         return clean
 
@@ -154,6 +150,19 @@ class Scheduler:
         self._draining = True
         self._fail_all(Draining("the server is shutting down"))
         self._inbox.close()
+
+    def check(self) -> None:
+        """What must hold between two calls on the loop: what is counted is what is open. Raises AssertionError."""
+        sizes: Counter[str] = Counter()
+        for job, timer in self._open.items():
+            sizes[job.caller] += job.size
+            assert not job.generation.done, "a request counts as open though it is over"
+            assert (timer is None) == (job.timeout_s is None), "a request's time is not limited as it should be"
+        assert self._sizes == sizes, "more or fewer are counted for a caller than it has open"
+        assert self._size == sizes.total(), f"{self._size} continuations are counted, and {sizes.total()} are open"
+        assert self._nothing_open.is_set() == (not self._open), "who drains it is told too early or never"
+        if self._budget is not None:
+            assert self._budget.taken >= sum(job.bytes for job in self._open), "an answer's memory is not counted"
 
     # What is open.
 
@@ -178,13 +187,13 @@ class Scheduler:
             return "is not running"
         if thread.failures >= MAX_FAILURES:
             return f"has failed {thread.failures} times in a row"
-        if begun is not None and time.monotonic() - begun > stall_s:
+        if begun is not None and self._clock() - begun > stall_s:
             return f"has been in one step for more than {stall_s:g} s"
         return None
 
-    def _enter(self, job: Job, timeout_s: float | None) -> None:
+    def _enter(self, job: Job) -> None:
         late = DeadlineExceeded("the answer took longer than it may")
-        timer = None if timeout_s is None else self._running_loop.call_later(timeout_s, job.generation.fail, late)
+        timer = None if job.timeout_s is None else self._loop.call_later(job.timeout_s, job.generation.fail, late)
         job.generation.watch(partial(self._settled, job), partial(self._inbox.catch_up, job))
         self._open[job] = timer
         self._size += job.size
@@ -210,7 +219,7 @@ class Scheduler:
             self._give_back(self._budget, job)
         outcome = job.outcome() if error is None else OUTCOMES.get(type(error), "failed")
         read = job.read if job.admitted is not None else 0
-        self._observer.finished(outcome, read, job.written, time.perf_counter() - job.submitted)
+        self._observer.finished(outcome, read, job.written, self._clock() - job.submitted)
 
     @staticmethod
     def _give_back(budget: AnswerBudget, job: Job) -> None:
@@ -229,11 +238,6 @@ class Scheduler:
     def _thread(self) -> Worker:
         assert self._worker is not None, "start first"
         return self._worker
-
-    @property
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        assert self._loop is not None, "start first"
-        return self._loop
 
     def _text(self, indices: Int64s) -> str:
         return self._characters[indices].tobytes().decode("utf-32-le")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.refusals import TooLongError
 from app.scheduling.answer_budget import SHARE, megabytes
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Continuation, GenerateRequest, Result, ScoreRequest
@@ -16,7 +15,7 @@ from model.arrays import Int64s
 from model.decoding.measure import Measured
 from model.errors import OptionError
 from model.sampling.options import Sampling
-from model.sampling.random_stream import draw_seed
+from model.seeds import draw_seed
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,11 @@ def submit_score(served: Served, scored: ScoreRequest, settings: Settings, field
     return served.scheduler.submit_score(scored)
 
 
-def check_length(field: str, value: int, most: int, unit: str = "") -> None:
-    """Raises TooLongError."""
+def bounded(field: str, value: int, most: int, unit: str = "") -> None:
+    """Raises OptionError for a value above `most`."""
     if value > most:
         has = f"has {value} {unit}" if unit else str(value)
-        raise TooLongError(field, f"{has}; this server allows {most}")
+        raise OptionError(field, f"{has}; this server allows {most}")
 
 
 def check_size(field: str, request: GenerateRequest | ScoreRequest, settings: Settings) -> None:

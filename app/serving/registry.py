@@ -81,15 +81,15 @@ class Registry:
             return served
         problem = self.problem(name)
         if problem is None:
-            raise self._no_such(f"model: there is no {show(name)}")
+            raise self._no_such(f"there is no {show(name)}")
         if not MODEL_NAME.fullmatch(name):
-            raise self._no_such(f"model: {show(name)} is not served: {problem}")
+            raise self._no_such(f"{show(name)} is not served: {problem}")
         raise CannotServe(f"model {name} cannot serve: {problem}")
 
     def _no_default(self) -> Refusal:
         if self._served:
             return self._no_such(
-                "model: is missing, and none of several is the default; name one, or set NEXTCHAR_DEFAULT_MODEL"
+                "is missing, and none of several is the default; name one, or set NEXTCHAR_DEFAULT_MODEL"
             )
         if self.trouble is not None:
             return CannotServe(f"no model is loaded; {self.trouble}")

@@ -183,6 +183,8 @@ class Watch:
         scheduler = Scheduler(
             lm.engine,
             lm.vocabulary,
+            asyncio.get_running_loop(),
+            time.perf_counter,
             max_rows=s.max_rows,
             max_queue=s.max_queue,
             cache_bytes=s.state_cache_mb * 2**20,

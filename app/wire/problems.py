@@ -12,20 +12,14 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from app.refusals import (
-    DeadlineExceeded,
-    NoSuchModel,
-    QueueFull,
-    Refusal,
-    StepFailed,
-    TooLongError,
-)
+from app.refusals import DeadlineExceeded, NoSuchModel, QueueFull, Refusal, StepFailed
 from app.wire.json import dump
 from model.errors import CheckpointError, NextcharError, OptionError, UnknownCharactersError
 
 
 class ProblemError(Exception):
-    """An answer that is not 2xx. `errors` lists fields: {"field", "message"} and what else helps to mend them.
+    """An answer that is not 2xx. `errors` lists fields: {"field", "message"}, the second without the first, and what
+    else helps to mend them.
 
     As an exception it says its status only: the detail quotes what a client sent, and a traceback may be logged.
     """
@@ -54,17 +48,15 @@ def from_domain(error: NextcharError) -> ProblemError:
     """The answer to an error of the model's that a client's input caused."""
     if isinstance(error, UnknownCharactersError):
         return _unknown(error, "prefix", str(error))
-    if isinstance(error, TooLongError):
-        return field_problem(error.field, error.message)
     if isinstance(error, OptionError):
-        return ProblemError(422, str(error), errors=[{"field": error.field, "message": str(error)}])
+        return field_problem(error.field, error.message)
     if isinstance(error, CheckpointError):
         return ProblemError(503, str(error), retry_after_s=5)
     return ProblemError(422, str(error))
 
 
-def field_problem(field: str, message: str) -> ProblemError:
-    return ProblemError(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
+def field_problem(field: str, message: str, status: int = 422) -> ProblemError:
+    return ProblemError(status, f"{field}: {message}", errors=[{"field": field, "message": message}])
 
 
 def respond(request: Request, problem: ProblemError) -> Response:
@@ -113,7 +105,7 @@ _REFUSALS: Mapping[type, tuple[int, str | None]] = {
 def problem_of(error: Refusal) -> ProblemError:
     """The answer to a request that was not carried out."""
     status, code = next(_REFUSALS[kind] for kind in type(error).__mro__ if kind in _REFUSALS)
-    errors = [{"field": "model", "message": str(error)}] if isinstance(error, NoSuchModel) else []
+    errors = [{"field": "model", "message": error.message}] if isinstance(error, NoSuchModel) else []
     retry_after_s = error.retry_after_s or (1 if status == 503 else None)
     return ProblemError(status, str(error), errors=errors, retry_after_s=retry_after_s, code=code)
 

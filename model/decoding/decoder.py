@@ -1,7 +1,7 @@
 """Decodes many rows at once: rows are admitted, advanced several steps in one engine call, and retired.
 
 Synchronous, for one thread. `LanguageModel.generate` and the HTTP scheduler both decode through it. It knows nothing of
-characters, requests, time limits or threads.
+characters, requests, time limits or threads, and no clock but the one it is handed.
 
 A row reads `forced` and then writes `num_chars` characters. Reading and writing are the same steps: step t reads
 forced[t], or the character written last; from step len(forced) − 1 on, each step writes one. A row that writes nothing
@@ -18,7 +18,7 @@ Longer than a page because the decoder is one state machine over one table of ro
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,20 @@ FIRST_GUESS_S = 0.0001  # of how long a step takes, until one was measured
 
 
 class BatchDecoder:
-    """`extra` columns belong to the caller: given with each row, kept in step with `rows`, read with `column`."""
+    """`extra` columns belong to the caller: given with each row, kept in step with `rows`, read with `column`.
 
-    def __init__(self, engine: Engine, extra: dict[str, npt.DTypeLike] | None = None, tick_s: float = TICK_S) -> None:
+    clock: seconds; None where a call may take as many steps as there are. tick_s: about how long it takes by the clock.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        extra: dict[str, npt.DTypeLike] | None = None,
+        clock: Callable[[], float] | None = None,
+        tick_s: float = TICK_S,
+    ) -> None:
         self._engine = engine
+        self._clock = clock
         self._tick_s = tick_s
         self.rows: list[Row] = []
         self.steps = 0  # of all ticks so far
@@ -131,7 +141,7 @@ class BatchDecoder:
         """
         self._join()
         c = self._columns
-        begun = time.perf_counter()
+        begun = 0.0 if self._clock is None else self._clock()
         steps = self._steps(max_steps)
         forced = self._forced.next(c, steps + 1)  # what is read at a step was measured at the one before
         measuring = np.flatnonzero(c["logprobs"] >= 0)
@@ -141,7 +151,8 @@ class BatchDecoder:
             chosen = self._with_logits(forced, measuring, found)
         else:
             chosen, self._state = self._engine.advance(forced[:-1], c["last"], self._state)
-        self._note_time((time.perf_counter() - begun) / steps)
+        if self._clock is not None:
+            self._note_time((self._clock() - begun) / steps)
         c["last"][:] = chosen[-1]
         self._store(chosen, measuring, found)
         c["done"][:] += steps
@@ -176,6 +187,17 @@ class BatchDecoder:
             row.measured.append(self._measured.collect(slot, count, self._alternatives(row.logprobs)))
         c["collected"][place] += count
 
+    def check(self) -> None:
+        """That whatever is kept of rows is of these rows, between two calls. Raises AssertionError."""
+        before = len(self.rows) - len(self._arrivals)
+        assert self.rows[before:] == self._arrivals, "a row that came is not the last one"
+        assert self._columns.size == len(self.rows), "the table has rows that are not there"
+        assert {len(array) for array in self._state} == {before}, "states of rows that are not there"
+        assert (self.unread() <= BUFFER_CHARS).all(), "more is unread than there is room for"
+        slots = self._columns["slot"]
+        self._measured.check(slots[slots != NO_SLOT].tolist())
+        self._forced.check(self._columns)
+
     def _join(self) -> None:
         """The states of rows admitted since the last tick, behind those of the others."""
         if not self._arrivals:
@@ -196,10 +218,16 @@ class BatchDecoder:
         A row whose end is not an event may be carried past it; what it writes there is never looked at.
         """
         c = self._columns
-        per_step = self._step_s.get(len(self.rows).bit_length(), FIRST_GUESS_S)
         to_event = int((c["event"] - c["done"]).min())
         to_end = int((c["total"] - c["done"]).max())
-        return max(1, min(max_steps, MAX_STEPS, int(self._tick_s / per_step), to_event, to_end))
+        return max(1, min(max_steps, MAX_STEPS, self._in_time(), to_event, to_end))
+
+    def _in_time(self) -> int:
+        """So many steps take about tick_s."""
+        if self._clock is None:
+            return MAX_STEPS
+        per_step = self._step_s.get(len(self.rows).bit_length(), FIRST_GUESS_S)
+        return min(MAX_STEPS, int(self._tick_s / per_step)) if per_step > 0 else MAX_STEPS
 
     def _note_time(self, seconds: float) -> None:
         size = len(self.rows).bit_length()

@@ -42,6 +42,17 @@ class Forced:
         """Once no row is there."""
         self._end = 0
 
+    def check(self, columns: Columns) -> None:
+        """That what each row has still to read is here, each in a place of its own. Raises AssertionError."""
+        reading = columns["done"] < columns["forced_end"]
+        starts = (columns["offset"] + columns["done"])[reading]
+        ends = (columns["offset"] + columns["forced_end"])[reading]
+        order = np.argsort(starts)
+        bounds = np.stack([starts[order], ends[order]], axis=1).ravel()  # start, end, start, end …
+        inside = np.concatenate([[0], bounds, [self._end]])
+        assert (np.diff(inside) >= 0).all(), "two rows read the same characters, or some that are not there"
+        assert columns.size or not self._end, "characters to be read are left behind by rows that are gone"
+
     def _make_room(self, more: int, columns: Columns) -> None:
         offset, done = columns["offset"], columns["done"]
         live = [self._pool[o + d : o + e] for o, d, e in zip(offset, done, columns["forced_end"], strict=True)]

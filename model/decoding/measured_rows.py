@@ -36,6 +36,11 @@ class MeasuredRows:
     def give(self, slot: int) -> None:
         self._free.append(slot)
 
+    def check(self, taken: list[int]) -> None:
+        """taken: the slots of the rows that are there. Raises AssertionError."""
+        slots = len(self._table.logprobs)
+        assert sorted(self._free + taken) == list(range(slots)), "a slot is given twice, or to nobody"
+
     def store(self, slots: Int64s, at: Int64s2D, valid: Bools2D, found: Measured) -> None:
         """found: of K steps of M rows; value (k, m) goes to place at[k, m] of slots[m] where it is valid."""
         k, m = np.nonzero(valid)

@@ -6,6 +6,7 @@ The first character has nothing before it, so it is read and not scored.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from model.arrays import Int64s
@@ -43,10 +44,13 @@ class Score:
         return -self.mean / math.log(2)
 
 
-def score(engine: Engine, text: str, indices: Int64s, alternatives: int = 0) -> Score:
+def score(
+    engine: Engine, text: str, indices: Int64s, alternatives: int = 0, clock: Callable[[], float] | None = None
+) -> Score:
+    """clock: as of a BatchDecoder."""
     if len(indices) < 2:
         return Score(text, empty((0,), min(alternatives, engine.config.vocab_size)))
-    decoder = BatchDecoder(engine, tick_s=CALL_S)
+    decoder = BatchDecoder(engine, clock=clock, tick_s=CALL_S)
     row = Row(indices, 0, logprobs=alternatives)
     decoder.admit(row)
     while not len(decoder.tick()):

@@ -67,6 +67,13 @@ class StateCache:
         self._lengths.clear()
         self.size = 0
 
+    def check(self) -> None:
+        """That what is counted is what is there. Raises AssertionError."""
+        size = sum(entry.size for entry in self._entries.values())
+        assert self.size == size, f"{self.size} bytes are counted, and {size} are held"
+        assert size <= self.capacity, "more is held than may be"
+        assert self._lengths == Counter(length for length, _ in self._entries), "lengths that no entry has, or not all"
+
     def _drop(self, key: tuple[int, int]) -> None:
         entry = self._entries.pop(key, None)
         if entry is None:

@@ -7,26 +7,15 @@ anywhere, on another machine, in any company, and goes on with the same numbers.
 
 from __future__ import annotations
 
-import secrets
-
 import numpy as np
 
 from model.kernels.compiled import compiled
-
-# Below what JavaScript's numbers hold exactly, with room for the seeds beside it of a request's other continuations.
-# Two of a million requests share one with a chance of 1 in 18,000.
-_DRAWN_SEEDS = 2**53 - 2**10
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _ROUNDS = 10
 _53_BITS = 2.0**-53
-
-
-def draw_seed() -> int:
-    """A seed nobody can foresee, for a request that gave none."""
-    return secrets.randbelow(_DRAWN_SEEDS)
 
 
 @compiled

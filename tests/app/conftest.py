@@ -18,6 +18,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
+from app.middleware.request_log import RequestLog
+from app.operation.metrics import Metrics
 from app.settings import Settings
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -50,6 +52,23 @@ def client_of(models_dir: Path, **fields: Any) -> Iterator[TestClient]:
 def client(models_dir: Path) -> Iterator[TestClient]:
     with client_of(models_dir) as client:
         yield client
+
+
+def answer_of(client: TestClient, status: int = 200, **fields: Any) -> dict[str, Any]:
+    """Of `/generate`, asked with JSON."""
+    response = client.post("/generate", json=fields)
+    assert response.status_code == status, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def metrics_of(app: Any) -> Metrics:
+    """What the app's log counts in; there once the app has begun."""
+    layer = app.middleware_stack
+    while not isinstance(layer, RequestLog):
+        layer = layer.app
+    metrics: Metrics = layer.count.__self__  # type: ignore[attr-defined]
+    return metrics
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> None:

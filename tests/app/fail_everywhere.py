@@ -32,6 +32,7 @@ from app.operation.log import configure
 from app.serving.watch import Watch
 from app.settings import Settings
 from app.wire.problems import ProblemError
+from tests.app.conftest import metrics_of
 
 KEY, SECRET, TEXT = (os.environ[name] for name in ("TEST_KEY", "TEST_SECRET", "TEST_TEXT"))
 ORIGIN = "https://friend.example"
@@ -145,7 +146,7 @@ def main(models_dir: Path, style: str) -> None:
             mock.patch("app.wire.handlers.respond", fail),
             mock.patch("app.middleware.guard.Guard.check", fail),
             mock.patch.object(service.registry, "get", fail),
-            mock.patch.object(app.state.metrics, "requests", None),
+            mock.patch.object(metrics_of(app), "requests", None),
             mock.patch.object(service.registry.get("tiny").lm.engine, "advance", fail),
         ]
         for failure in everywhere:

@@ -12,7 +12,7 @@ from app.main import create_app
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.settings import Settings
 from app.wire.openapi import Problem
-from tests.app.conftest import SECRET, client_of, settings
+from tests.app.conftest import SECRET, client_of, metrics_of, settings
 
 FRIEND = "https://friend.example"
 KEY = "the-only-key-there-is"
@@ -104,7 +104,7 @@ def test_keys_limits_names_and_kinds_are_those_of_the_settings(guarded: TestClie
         assert (guarded.post(path, content=b"a=b", headers=form).status_code == 415) is not forms
     many = [guarded.get("/models", headers=key).status_code for _ in range(41)]
     assert many[-1] == 429
-    metrics = guarded.app.state.metrics  # type: ignore[attr-defined]
+    metrics = metrics_of(guarded.app)
     labels = {"route": "/models", "method": "GET", "status": "200"}
     assert metrics.registry.get_sample_value("nextchar_request_count_total", labels) >= 2
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from app.middleware.draining import ALWAYS, Draining
+from app.middleware.draining import ALWAYS, DrainGate
 from tests.app.asgi import Inside, ask, passes_what_is_not_http, scope_of
 from tests.app.conftest import client_of
 
 
 def test_what_is_not_http_passes_while_it_is_stopping() -> None:
-    passes_what_is_not_http(lambda inside: Draining(inside, lambda: True))
+    passes_what_is_not_http(lambda inside: DrainGate(inside, lambda: True))
 
 
 @pytest.mark.parametrize("path", ["/models", "/v1/models", "/nothing/here"])
 def test_a_request_passes_unchanged_until_it_is_stopping_and_is_then_told_to_go(path: str) -> None:
     inside, stopping = Inside(), [False]
-    draining = Draining(inside, lambda: stopping[-1])
+    draining = DrainGate(inside, lambda: stopping[-1])
     scope = scope_of(path=path)
     assert ask(draining, scope).body == b"inside"
     assert inside.calls[0][0] is scope
@@ -33,7 +33,7 @@ def test_a_request_passes_unchanged_until_it_is_stopping_and_is_then_told_to_go(
 
 @pytest.mark.parametrize("path", sorted(ALWAYS))
 def test_operators_see_it_drain(path: str) -> None:
-    assert ask(Draining(Inside(), lambda: True), scope_of(path=path)).body == b"inside"
+    assert ask(DrainGate(Inside(), lambda: True), scope_of(path=path)).body == b"inside"
 
 
 def test_once_it_is_stopping_nothing_new_is_taken_but_what_operators_look_at(models_dir: Path) -> None:

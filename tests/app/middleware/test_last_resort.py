@@ -26,7 +26,7 @@ from app.middleware.last_resort import BROKEN_OFF, LastResort
 from app.middleware.request_log import RequestLog
 from tests.app import asgi
 from tests.app.asgi import Inside, passes_what_is_not_http, scope_of, sent_by
-from tests.app.conftest import client_of, settings
+from tests.app.conftest import client_of, metrics_of, settings
 
 ORIGIN = "https://friend.example"
 REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -45,7 +45,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/web/{name}", {}),
 ]
 MIDDLEWARE = [
-    "BodyLimit", "BodyKind", "Draining", "Guard", "ForeignPages", "LastResort", "CORSMiddleware", "ExceptionMiddleware",
+    "BodyLimit", "BodyKind", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
+    "ExceptionMiddleware",
 ]  # fmt: skip
 
 
@@ -109,8 +110,7 @@ def service(models_dir: Path) -> Iterator[TestClient]:
 
 
 def counted(client: TestClient, name: str, **labels: str) -> float:
-    metrics = client.app.state.metrics  # type: ignore[attr-defined]
-    return metrics.registry.get_sample_value(name, labels) or 0.0
+    return metrics_of(client.app).registry.get_sample_value(name, labels) or 0.0
 
 
 def middleware_of(app: FastAPI) -> Iterator[Any]:

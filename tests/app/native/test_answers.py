@@ -21,7 +21,7 @@ MODEL = Model()
 
 def body(choices: tuple[Written, ...], decode_ms: float = 500.0, **more: Any) -> dict[str, Any]:
     found = Question(MODEL.served, GenerateRequest(np.zeros(0, np.int64), 3), "ab", **more)
-    result = Result(choices, 1.23456, decode_ms, 2, 1234)
+    result = Result(choices, 1.23456, decode_ms, 1234)
     told: dict[str, Any] = json.loads(b"".join(pieces(answer(found, result, b"secret"))))
     return told
 

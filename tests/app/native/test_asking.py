@@ -107,7 +107,11 @@ def test_exactly_one_of_prefix_and_state_is_needed(fields: dict[str, Any], says:
 
 def test_a_token_of_other_weights_is_a_conflict_and_one_of_another_secret_is_none() -> None:
     problem = refused(prefix=None, state=MODEL.token(1, digest="ab" * 32))
-    assert (problem.status, problem.errors) == (409, [{"field": "state", "message": problem.detail}])
+    assert (problem.status, problem.errors) == (
+        409,
+        [{"field": "state", "message": problem.detail.removeprefix("state: ")}],
+    )
+    assert problem.detail.startswith("state: ")
     with pytest.raises(OptionError) as caught:
         asked(prefix=None, state=MODEL.token(1, b"other"))
     assert caught.value.field == "state"

@@ -28,6 +28,7 @@ from app.wire.event_stream import event_stream, merged_with_keepalive
 from app.wire.problems import ProblemError
 from model.decoding.measure import Measured, part_of
 from model.sampling.options import Sampling
+from tests.app.conftest import answer_of
 
 Event = tuple[str, str, Any]  # name, id, data
 
@@ -166,7 +167,7 @@ def test_behind_any_place_comes_the_rest_of_each_text_and_ids_of_what_the_client
     question = asked(len(texts), logprobs, seed)
     place = Place(seen, seed, DIGEST[:16])
     *found, (name, last_id, done) = read(
-        events_of(question, chunks, Result(choices, 1.0, 2.0, 1, sum(map(len, texts))), place)
+        events_of(question, chunks, Result(choices, 1.0, 2.0, sum(map(len, texts))), place)
     )
     assert (name, last_id) == ("done", "done")
     assert [text["generated"] for text in done.get("choices", [done])] == texts
@@ -196,7 +197,7 @@ def test_a_stream_that_fails_says_why_in_its_last_event_which_has_no_id(error: R
 
 
 def test_a_place_behind_the_end_of_any_of_the_texts_is_an_error() -> None:
-    result = Result(tuple(Written(i, "ab", "stop", 3 + i, None, None) for i in range(2)), 1.0, 2.0, 1, 4)
+    result = Result(tuple(Written(i, "ab", "stop", 3 + i, None, None) for i in range(2)), 1.0, 2.0, 4)
     chunks = [Chunk(0, "ab", None), Chunk(1, "ab", None)]
     *_, (name, _, problem) = read(events_of(asked(2), chunks, result, Place((2, 3), 3, DIGEST[:16])))
     assert (name, problem["status"]) == ("error", 422)
@@ -214,7 +215,9 @@ def test_a_stream_begins_at_its_beginning_or_behind_the_id_that_is_right_for_it(
         place_of(asked(2), Place((4, 2), 3, "f" * 16))
     assert refused.value.status == 409
     assert refused.value.detail.startswith("Last-Event-ID: ")
-    assert refused.value.errors == [{"field": "Last-Event-ID", "message": refused.value.detail}]
+    assert refused.value.errors == [
+        {"field": "Last-Event-ID", "message": refused.value.detail.removeprefix("Last-Event-ID: ")}
+    ]
 
 
 def test_chunks_of_several_texts_come_as_they_are_written_until_the_last_has_ended() -> None:
@@ -411,3 +414,71 @@ def test_no_one_on_the_way_keeps_or_delays_a_stream(client: TestClient, method: 
     response = client.get("/generate", params=query) if method == "GET" else client.post("/generate", params=query)
     assert response.headers["content-type"].startswith("text/event-stream")
     assert (response.headers["cache-control"], response.headers["x-accel-buffering"]) == ("no-store", "no")
+
+
+def events_of_stream(client: TestClient, last_event_id: str | None = None, **fields: Any) -> list[tuple[str, str, Any]]:
+    """(event, id, data) of a stream."""
+    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    response = client.post("/generate", json={"stream": True, **fields}, headers=headers)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-accel-buffering"] == "no"
+    found = []
+    for block in response.text.strip().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((lines["event"], lines.get("id", ""), json.loads(lines["data"])))
+    return found
+
+
+def test_a_stream_brings_the_text_in_chunks_and_ends_with_the_plain_answer(client: TestClient) -> None:
+    fields = {"prefix": "分开", "num_chars": 300, "temperature": 1.0, "seed": 4}
+    *chunks, done = events_of_stream(client, **fields)
+    assert [kind for kind, _, _ in chunks] == ["chunk"] * len(chunks)
+    assert all(data["text"] for _, _, data in chunks)
+    plain = answer_of(client, **fields)
+    assert "".join(data["text"] for _, _, data in chunks) == plain["generated"]
+    assert done[0] == "done"
+    assert {**done[2], "timing": 0} == {**plain, "timing": 0}
+
+
+def test_a_streams_logprobs_are_those_of_the_plain_answer(client: TestClient) -> None:
+    fields = {"prefix": "分开", "num_chars": 50, "logprobs": 2, "stop": ["zz"]}
+    *chunks, _ = events_of_stream(client, **fields)
+    assert [item for _, _, data in chunks for item in data["logprobs"]] == answer_of(client, **fields)["logprobs"]
+
+
+def test_no_part_of_a_stop_string_is_streamed(client: TestClient) -> None:
+    fields = {"prefix": "分开", "num_chars": 200, "temperature": 1.0, "seed": 4}
+    whole = answer_of(client, **fields)["generated"]
+    *chunks, done = events_of_stream(client, stop=[whole[150:154]], **fields)
+    assert "".join(data["text"] for _, _, data in chunks) == whole[: whole.index(whole[150:154])]
+    assert done[2]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_client_that_comes_back_gets_the_rest_and_nothing_twice(client: TestClient, n: int) -> None:
+    fields = {"prefix": "分开", "num_chars": 400, "temperature": 1.0, "seed": 4, "n": n}
+    first = events_of_stream(client, **fields)
+    texts = [""] * n
+    for kind, event_id, data in first[: len(first) // 2 + 1]:
+        if kind == "chunk":
+            texts[data["index"]] += data["text"]
+            last = event_id
+    for kind, _, data in events_of_stream(client, last_event_id=last, **fields):
+        if kind == "chunk":
+            texts[data["index"]] += data["text"]
+    body = first[-1][2]
+    assert texts == [choice["generated"] for choice in body.get("choices", [body])]
+
+
+def test_a_client_that_has_everything_is_told_so_and_a_wrong_id_is_refused(client: TestClient) -> None:
+    fields = {"prefix": "a", "stream": True}
+    assert client.post("/generate", json=fields, headers={"Last-Event-ID": "done"}).status_code == 204
+    wrong = client.post("/generate", json=fields, headers={"Last-Event-ID": "1.2"})
+    assert wrong.status_code == 422
+    assert "Last-Event-ID: is not an id" in wrong.json()["detail"]
+
+
+def test_an_error_before_the_first_character_is_a_status_not_an_event(client: TestClient) -> None:
+    assert client.post("/generate", json={"prefix": "本", "stream": True}).status_code == 422

@@ -17,7 +17,7 @@ from model.config import GATES, ModelConfig
 from model.errors import OptionError
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
-from tests.app.conftest import SECRET
+from tests.app.conftest import SECRET, answer_of, client_of
 from tests.model.reference.test_cells import book_forward
 
 DIGEST = "ab" * 32
@@ -187,3 +187,43 @@ def test_a_seed_beside_a_token_takes_the_place_of_its_own_from_there_on(client: 
     own = post(client, state=first["state"], temperature=1.0, num_chars=10)
     assert own["generated"] != body["generated"]
     assert own["seed"] == 6
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("name", ["tiny", "other"])
+def test_forty_and_sixty_characters_are_the_hundred_of_one_request(
+    client: TestClient, models_dir: Path, temperature: float, name: str
+) -> None:
+    fields = {"temperature": temperature, "model": name}
+    if temperature:
+        fields["seed"] = 9
+    whole = answer_of(client, prefix="分开", num_chars=100, **fields)["generated"]
+    first = answer_of(client, prefix="分开", num_chars=40, return_state=True, **fields)
+    rest = {"temperature": temperature, "model": name, "state": first["state"]}
+    assert first["generated"] + answer_of(client, num_chars=60, **rest)["generated"] == whole
+    with client_of(models_dir) as another:  # same secret, other process in spirit: nothing is shared but the token
+        assert first["generated"] + answer_of(another, num_chars=60, **rest)["generated"] == whole
+
+
+def test_a_text_cut_by_a_stop_string_goes_on_where_it_was_cut(client: TestClient) -> None:
+    fields = {"temperature": 1.0, "seed": 5}
+    whole = answer_of(client, prefix="分开", num_chars=60, **fields)["generated"]
+    stop = whole[20:22]
+    cut = answer_of(client, prefix="分开", num_chars=60, stop=[stop], return_state=True, **fields)
+    rest = answer_of(client, state=cut["state"], num_chars=60 - len(cut["generated"]), temperature=1.0)
+    assert cut["generated"] + rest["generated"] == whole
+
+
+def test_a_token_that_was_changed_is_422_and_one_of_other_weights_409(client: TestClient, models_dir: Path) -> None:
+    token = answer_of(client, prefix="分开", num_chars=5, return_state=True)["state"]
+    for at in (0, len(token) // 2, len(token) - 1):
+        changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+        assert "state: is not a token" in answer_of(client, 422, state=changed)["detail"]
+    assert "state: belongs to other weights" in answer_of(client, 409, state=token, model="other")["detail"]
+    with client_of(models_dir, secret="another secret altogether") as another:
+        answer_of(another, 422, state=token)
+
+
+def test_prefix_and_state_exclude_each_other_and_one_must_be_there(client: TestClient) -> None:
+    assert "not both" in answer_of(client, 422, prefix="a", state="x")["detail"]
+    assert "prefix: is missing" in answer_of(client, 422)["detail"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def test_failed_engine_calls_are_counted_however_many_requests_were_in_them(requ
     )  # without requests it is the first step, nobody's, that fails
 
     async def run() -> None:
-        scheduler = Scheduler(engine, CHECKPOINT.vocabulary, observer=ModelMetrics(metrics, "tiny"))
+        loop, told = asyncio.get_running_loop(), ModelMetrics(metrics, "tiny")
+        scheduler = Scheduler(engine, CHECKPOINT.vocabulary, loop, time.perf_counter, observer=told)
         scheduler.start()
         await scheduler.first_step()
         engine.may_go.clear()

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from app.refusals import StepFailed
 from app.scheduling.batch import Batch
-from app.scheduling.jobs import GenerateJob, Job, ScoreJob
+from app.scheduling.job import Job
+from app.scheduling.jobs import GenerateJob, ScoreJob
 from app.scheduling.observer import Observer
-from app.scheduling.outside import LONG_S, QUANTUM_S, QUANTUM_TURNS, TICK_S
+from app.scheduling.outside import LONG_S, QUANTUM_S, QUANTUM_TURNS, TURN_S
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, GenerateRequest, Result, ScoreRequest
 from model.config import ModelConfig
@@ -75,7 +76,7 @@ class Bench:
         self.batch.put([job])
         return job
 
-    def turn(self, seconds: float = TICK_S) -> None:
+    def turn(self, seconds: float = TURN_S) -> None:
         for call, what in self.batch.turn():
             call(what)
         self.batch.check()
@@ -232,7 +233,7 @@ def test_a_newcomer_is_seated_within_the_turns_that_are_stated(
     for k, number in enumerate(firsts, 1):
         admitted = newcomers[number].admitted
         assert admitted is not None
-        turns = round((admitted - newcomers[number].submitted) / TICK_S)
+        turns = round((admitted - newcomers[number].submitted) / TURN_S)
         assert turns <= -(-2 * k // places) * QUANTUM_TURNS + 1
 
 

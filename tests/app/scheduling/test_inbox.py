@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app.scheduling.inbox import Inbox, Mail
-from app.scheduling.jobs import GenerateJob, Job, ScoreJob
+from app.scheduling.job import Job
+from app.scheduling.jobs import GenerateJob, ScoreJob
 from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest, ScoreRequest
 

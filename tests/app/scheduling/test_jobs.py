@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.scheduling.jobs import GenerateJob, Job, ScoreJob, job_of
+from app.scheduling.job import Job, job_of
+from app.scheduling.jobs import GenerateJob, ScoreJob
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Continuation, GenerateRequest, ScoreRequest
 from model.decoding.measure import Measured, measure
@@ -143,7 +144,7 @@ def test_an_answer_tells_how_long_it_waited_and_took_and_what_was_read_and_writt
     answer = job.result(now=11.25)
     assert [(choice.text, choice.finish_reason) for choice in answer.choices] == [("ab", "stop"), ("abd", "length")]
     assert (answer.queue_ms, answer.decode_ms) == (pytest.approx(250), pytest.approx(1000))
-    assert (answer.chars_read, answer.chars_written, job.written) == (1, 5, 5)
+    assert (answer.chars_written, job.read, job.written) == (5, 1, 5)
 
 
 @pytest.mark.parametrize(("stop", "outcome"), [(("b",), "stop"), ((), "length")])

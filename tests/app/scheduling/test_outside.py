@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.scheduling.jobs import GenerateJob, Job, job_of
-from app.scheduling.outside import LONG_S, QUANTUM_S, QUANTUM_TURNS, TICK_S, Outside
+from app.scheduling.job import Job, job_of
+from app.scheduling.jobs import GenerateJob
+from app.scheduling.outside import LONG_S, QUANTUM_S, QUANTUM_TURNS, TURN_S, Outside
 from app.scheduling.parts import Part
 from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest
@@ -164,5 +165,5 @@ def test_nobody_makes_room_for_who_holds_as_much_unless_it_holds_it_itself() -> 
 
 
 def test_a_quantum_is_so_many_turns() -> None:
-    assert pytest.approx(QUANTUM_TURNS * TICK_S) == QUANTUM_S
+    assert pytest.approx(QUANTUM_TURNS * TURN_S) == QUANTUM_S
     assert QUANTUM_S < LONG_S

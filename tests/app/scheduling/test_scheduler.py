@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -57,12 +58,13 @@ class Slow:
 
 def serve(use: Callable[[Scheduler], Coroutine[None, None, None]], engine: Engine = ENGINE, **options: Any) -> None:
     async def run() -> None:
-        scheduler = Scheduler(engine, CHECKPOINT.vocabulary, **options)
+        scheduler = Scheduler(engine, CHECKPOINT.vocabulary, asyncio.get_running_loop(), time.perf_counter, **options)
         scheduler.start()
         try:
             while scheduler.problem() is not None:
                 await asyncio.sleep(0.002)
             await asyncio.wait_for(use(scheduler), 30)
+            scheduler.check()
         finally:
             if isinstance(engine, Slow):
                 engine.may_go.set()
@@ -221,7 +223,7 @@ def test_a_cancelled_request_frees_its_row_and_its_place_in_the_queue() -> None:
         endless = scheduler.submit(request("一", 1_000_000_000))
         waiting = scheduler.submit(request("一丁", 1_000_000_000))
         other = scheduler.submit(request("七", 10))
-        while not scheduler.decoding:
+        while not scheduler._thread.batch.rows:
             await asyncio.sleep(0.001)
         waiting.cancel()
         endless.cancel()
@@ -230,7 +232,7 @@ def test_a_cancelled_request_frees_its_row_and_its_place_in_the_queue() -> None:
             with pytest.raises(Cancelled):
                 await gone
         await asyncio.sleep(0.05)
-        assert (scheduler.decoding, scheduler.waiting) == (0, 0)
+        assert (scheduler._thread.batch.rows, scheduler._thread.batch.waiting) == (0, 0)
 
     serve(use, max_rows=1)
 
@@ -238,7 +240,7 @@ def test_a_cancelled_request_frees_its_row_and_its_place_in_the_queue() -> None:
 def test_a_full_queue_is_refused_at_once() -> None:
     async def use(scheduler: Scheduler) -> None:
         running = scheduler.submit(request("一", 1_000_000_000))
-        while not scheduler.decoding:
+        while not scheduler._thread.batch.rows:
             await asyncio.sleep(0.001)
         waiting = [scheduler.submit(request("一", 10)) for _ in range(2)]
         with pytest.raises(QueueFull) as refused:
@@ -277,7 +279,7 @@ def test_an_answer_that_takes_too_long_is_given_up_decoding_or_waiting() -> None
             with pytest.raises(DeadlineExceeded):
                 await generation
         assert len((await scheduler.submit(request("一", 10, timeout_s=20))).choices[0].text) == 10
-        assert scheduler.decoding == 0
+        assert scheduler._thread.batch.rows == 0
 
     serve(use, max_rows=1)
 
@@ -343,7 +345,7 @@ async def hangs(scheduler: Scheduler, engine: Slow, timeout_s: float | None = No
     """A request that is in an engine call which does not come back."""
     engine.may_go.clear()
     generation = scheduler.submit(request("一", 5, timeout_s=timeout_s))
-    while scheduler.decoding == 0:
+    while scheduler._thread.batch.rows == 0:
         await asyncio.sleep(0.001)
     return generation
 
@@ -359,7 +361,7 @@ def test_a_deadline_is_kept_though_the_engine_hangs_for_who_decodes_and_for_who_
             with pytest.raises(DeadlineExceeded):
                 await asyncio.wait_for(late, 5)
         assert not patient.done
-        assert scheduler.waiting == 1
+        assert len(scheduler._inbox) == 1
         engine.may_go.set()
         assert (await patient).choices[0].text == library("一", 5, Sampling())
 
@@ -602,7 +604,7 @@ def test_the_places_of_requests_that_are_over_are_free_again() -> None:
             except Cancelled:
                 continue
         await asyncio.sleep(0.05)
-        assert (scheduler._size, len(scheduler._open), scheduler.decoding) == (0, 0, 0)
+        assert (scheduler._size, len(scheduler._open), scheduler._thread.batch.rows) == (0, 0, 0)
 
     serve(use, max_rows=8, cache_bytes=1 << 18)
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from app.refusals import AnswersFull, DeadlineExceeded, Draining, NotReady, QueueFull, StepFailed
 from app.scheduling.answer_budget import AnswerBudget
-from app.scheduling.jobs import GenerateJob, Job
+from app.scheduling.job import Job
+from app.scheduling.jobs import GenerateJob
 from app.scheduling.observer import Observer
 from app.scheduling.reply import UNREAD_BYTES, Reply
 from app.scheduling.requests import Chunk, GenerateRequest, Result, ScoreRequest, Written
@@ -27,12 +28,16 @@ from model.text.vocabulary import Vocabulary
 from tests.model.plain_engine import PlainEngine
 
 LETTERS = "abc分开😀"
+CLOSED = asyncio.new_event_loop()
+CLOSED.close()
 
 
 class Thread:
     """In the worker's place: does nothing, and says what it was told to say."""
 
-    def __init__(self, engine: object, new_batch: object, inbox: object, observer: object, loop: object, fail: Any):
+    def __init__(
+        self, engine: object, new_batch: object, inbox: object, observer: object, clock: Any, tell: object, fail: Any
+    ):
         self.given: tuple[Any, Any, Any] = engine, observer, new_batch
         self.alive, self.failures = False, 0
         self.last_step: float | None = 1.0
@@ -61,7 +66,7 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def new_scheduler(**options: Any) -> tuple[Any, Any]:
     """A scheduler that was started, and its thread."""
-    scheduler = Scheduler(PlainEngine(), Vocabulary(LETTERS), **options)
+    scheduler = Scheduler(PlainEngine(), Vocabulary(LETTERS), asyncio.get_running_loop(), time.monotonic, **options)
     scheduler.start()
     return scheduler, scheduler._worker
 
@@ -83,7 +88,7 @@ def taken(scheduler: Any) -> list[Job]:
 def answer(*texts: str, measured: int | None = None) -> Result:
     tables = [None if measured is None else empty((len(text),), measured) for text in texts]
     choices = (Written(0, text, "length", None, table, None) for text, table in zip(texts, tables, strict=True))
-    return Result(tuple(choices), 0.0, 0.0, 2, sum(map(len, texts)))
+    return Result(tuple(choices), 0.0, 0.0, sum(map(len, texts)))
 
 
 def test_it_is_ready_once_a_step_went_well_and_while_nothing_is_wrong() -> None:
@@ -127,8 +132,6 @@ def taken_or_none(scheduler: Any) -> list[Job] | None:
 def test_figures_are_the_threads() -> None:
     async def use() -> None:
         scheduler, thread = new_scheduler()
-        scheduler.submit(request(n=4))
-        assert (scheduler.waiting, scheduler.decoding) == (3 + 4, 2)
         thread.failures, thread.last_step = 2, 7.5
         assert (scheduler.failures, scheduler.last_step) == (2, 7.5)
 
@@ -136,7 +139,7 @@ def test_figures_are_the_threads() -> None:
 
 
 def test_before_it_is_started_nothing_can_be_asked() -> None:
-    scheduler = Scheduler(PlainEngine(), Vocabulary(LETTERS))
+    scheduler = Scheduler(PlainEngine(), Vocabulary(LETTERS), CLOSED, time.monotonic)
     with pytest.raises(AssertionError, match="start first"):
         scheduler.submit(request())
 
@@ -178,22 +181,19 @@ def test_as_many_are_taken_as_may_be_and_the_last_eighth_is_for_who_has_nothing(
     with_a_loop(use)
 
 
-def test_a_seed_is_drawn_where_one_is_missing_and_only_there() -> None:
+def test_a_request_is_taken_as_it_is_and_brings_its_seed() -> None:
     async def use() -> None:
         scheduler, _ = new_scheduler()
-        for sampling in (Sampling(), Sampling(1.0, seed=5), Sampling(1.0, 3, 0.5), Sampling(1.0, 3, 0.5)):
-            scheduler.submit(request(sampling=sampling, num_chars=9))
-        greedy, seeded, drawn, other = taken(scheduler)
-        for job in (greedy, seeded, drawn, other):
-            assert isinstance(job, GenerateJob)
-            assert job.request.num_chars == 9
-        assert (greedy.request.sampling, seeded.request.sampling) == (Sampling(), Sampling(1.0, seed=5))
-        seeds = [job.request.sampling.seed for job in (drawn, other)]
-        assert None not in seeds
-        assert seeds[0] != seeds[1]
-        assert drawn.request.sampling == Sampling(1.0, 3, 0.5, seeds[0])
-        with pytest.raises(AssertionError):
-            scheduler.submit(request(prefix=np.zeros(0, np.int64)))
+        asked = [request(sampling=sampling, num_chars=9) for sampling in (Sampling(), Sampling(1.0, seed=5))]
+        for one in asked:
+            scheduler.submit(one)
+        jobs = taken(scheduler)
+        assert all(isinstance(job, GenerateJob) for job in jobs)
+        assert [job.request for job in jobs if isinstance(job, GenerateJob)] == asked
+        for wrong in (request(sampling=Sampling(1.0, 3, 0.5)), request(prefix=np.zeros(0, np.int64))):
+            with pytest.raises(AssertionError):
+                scheduler.submit(wrong)
+        assert taken(scheduler) == []
 
     with_a_loop(use)
 
@@ -430,7 +430,7 @@ def test_what_is_refused_for_another_reason_takes_no_memory() -> None:
 
 def test_indices_become_the_vocabularys_text() -> None:
     vocabulary = Vocabulary(LETTERS)
-    scheduler = Scheduler(PlainEngine(), vocabulary)
+    scheduler = Scheduler(PlainEngine(), vocabulary, CLOSED, time.monotonic)
     indices = np.array([0, 5, 4, 3, 0])
     assert scheduler._text(indices) == "".join(vocabulary.characters[index] for index in indices)
     assert scheduler._text(np.zeros(0, np.int64)) == ""
@@ -445,7 +445,9 @@ def test_the_thread_works_with_the_schedulers_engine_and_tells_its_observer() ->
                 self.failed += 1
 
         engine, observer = PlainEngine(), Counting()
-        scheduler = Scheduler(engine, Vocabulary(LETTERS), observer=observer)
+        scheduler = Scheduler(
+            engine, Vocabulary(LETTERS), asyncio.get_running_loop(), time.monotonic, observer=observer
+        )
         scheduler.start()
         worker: Any = scheduler._worker
         given, told, new_batch = worker.given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import product
 
 import numpy as np
@@ -22,7 +23,7 @@ def test_the_text_is_the_same_at_any_speed_streamed_or_not(
     monkeypatch: pytest.MonkeyPatch, tick_s: float, flush_s: float
 ) -> None:
     """One step in an engine call or as many as there may be, looked at after each call or now and then."""
-    monkeypatch.setattr("app.scheduling.batch.TICK_S", tick_s)
+    monkeypatch.setattr("app.scheduling.batch.TURN_S", tick_s)
     for module in ("app.scheduling.batch", "app.scheduling.parts"):
         monkeypatch.setattr(f"{module}.FLUSH_S", flush_s)
     checkpoint = tiny_checkpoint("gru", 1, 12, 3)  # three characters, so that stop strings are met everywhere
@@ -31,7 +32,7 @@ def test_the_text_is_the_same_at_any_speed_streamed_or_not(
     prefix = checkpoint.vocabulary.characters[0]
 
     async def run() -> None:
-        scheduler = Scheduler(engine, checkpoint.vocabulary)
+        scheduler = Scheduler(engine, checkpoint.vocabulary, asyncio.get_running_loop(), time.perf_counter)
         scheduler.start()
         try:
             for seed, stream, logprobs in product(range(12), (False, True), (None, 1)):

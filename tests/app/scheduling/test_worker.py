@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +14,12 @@ import pytest
 from app.refusals import StepFailed
 from app.scheduling.batch import Call
 from app.scheduling.inbox import Inbox, Mail
-from app.scheduling.jobs import Job, ScoreJob
+from app.scheduling.job import Job
+from app.scheduling.jobs import ScoreJob
 from app.scheduling.observer import Observer
 from app.scheduling.reply import Reply
 from app.scheduling.requests import ScoreRequest
-from app.scheduling.worker import PROBE_S, Worker
+from app.scheduling.worker import CHECK_S, PROBE_S, Worker
 from tests.model.plain_engine import PlainEngine
 
 CLOSED = asyncio.new_event_loop()
@@ -62,6 +62,8 @@ class Batch:
         self.steps, self.steps_each = 5, 1
         self.waiting, self.rows = 3, 2
         self.inside: set[Job] = set()
+        self.checked = 0
+        self.wrong: Exception | None = None
         self.failing: list[Call] | Exception = []
         self.during: Callable[[], None] = lambda: None
 
@@ -71,6 +73,11 @@ class Batch:
 
     def __contains__(self, job: Job) -> bool:
         return job in self.inside
+
+    def check(self) -> None:
+        self.checked += 1
+        if self.wrong is not None:
+            raise self.wrong
 
     def leave(self, jobs: list[Job]) -> None:
         self.done.append(("leave", jobs))
@@ -132,11 +139,23 @@ class Bench:
         self.loop: list[tuple[Any, ...]] = []
         self.alive: list[bool] = []
         self.failures: list[StepFailed] = []
+        self.now = 100.0
         batches: Any = iter(self.batches)
-        loop: Any = self
-        self.worker = Worker(self.engine, lambda: next(batches), self.inbox, self.observer, loop, self.failures.append)
+        self.worker = Worker(
+            self.engine,
+            lambda: next(batches),
+            self.inbox,
+            self.observer,
+            self.clock,
+            lambda *call: self.call_soon(*call),
+            self.failures.append,
+        )
 
-    def call_soon_threadsafe(self, *call: Any) -> None:
+    def clock(self) -> float:
+        self.now += 1
+        return self.now
+
+    def call_soon(self, *call: Any) -> None:
         self.loop.append(call)
         self.alive.append(not self.worker._ended)
 
@@ -154,13 +173,13 @@ def is_heard(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_it_tries_the_engine_both_ways_before_anything_comes() -> None:
     bench = Bench()
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert bench.engine.calls == ["advance", "step", "step"]  # the first step is the advance's own
     assert bench.engine.shapes == [(1, 1), (1,), (1,)]  # one step of one row
     assert bench.worker.failures == 0
     assert bench.worker.last_step is not None
-    assert before <= bench.worker.last_step <= time.monotonic()
+    assert before <= bench.worker.last_step <= bench.now
     assert bench.observer.queues == [(3, 2)]
     assert bench.inbox.asked == [(True, None)]
 
@@ -235,12 +254,12 @@ def test_failures_are_counted_in_a_row_until_a_step_goes_well() -> None:
         seen.append((bench.worker.failures, bench.worker.last_step is None))
 
     bench.inbox.take = _noting(bench, note)  # type: ignore[method-assign]
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert seen == [(1, True), (2, True), (3, True), (0, False), (1, False)]
     assert bench.observer.failed == 4
     assert bench.worker.last_step is not None
-    assert before <= bench.worker.last_step <= time.monotonic()
+    assert before <= bench.worker.last_step <= bench.now
 
 
 def _noting(bench: Bench, note: Callable[[], None]) -> Callable[..., Mail | None]:
@@ -324,12 +343,12 @@ def test_a_turn_is_timed_while_it_runs_and_not_between() -> None:
     between: list[float | None] = []
     bench.batch.during = lambda: during.append(bench.worker.turn_begun)
     bench.inbox.take = _noting(bench, lambda: between.append(bench.worker.turn_begun))  # type: ignore[method-assign]
-    before = time.monotonic()
+    before = bench.now
     bench.run()
     assert between == [None, None]
     for begun in during:
         assert begun is not None
-        assert before <= begun <= time.monotonic()
+        assert before <= begun <= bench.now
     assert len(set(during)) == 2
 
 
@@ -338,7 +357,7 @@ def test_a_loop_that_is_closed_is_told_nothing_and_ends_nothing(monkeypatch: pyt
         raise RuntimeError("Event loop is closed")
 
     bench = Bench(Mail(), turns=[[(print, 1)], [(print, 2)]])
-    monkeypatch.setattr(bench, "call_soon_threadsafe", closed)
+    monkeypatch.setattr(bench, "call_soon", closed)
     bench.run()
     assert bench.batch.done.count("turn") == 2
     assert bench.observer.failed == 0
@@ -355,3 +374,64 @@ def test_it_is_alive_from_its_start_until_it_is_closed() -> None:
     going.set()
     worker._thread.join(20)
     assert not worker.alive
+
+
+def test_the_books_are_looked_at_now_and_then_while_nothing_is_to_be_done(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Mail(), Mail(), Mail(), Mail(), turns=[[]])
+    looked: list[int] = []
+
+    def later() -> None:
+        looked.append(bench.batch.checked)
+        bench.now += 0.4 * CHECK_S
+
+    bench.inbox.take = _noting(bench, later)  # type: ignore[method-assign]
+    bench.run()
+    assert looked == [0, 0, 0, 1, 1]
+    assert caplog.records == []
+
+
+def test_wrong_books_are_said_and_who_lost_a_row_fails_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    bench = Bench(Mail(), Mail(), turns=[])
+    bench.batch.wrong = AssertionError("a request lost a row")
+    bench.batch.failing = [(told.append, 1)]
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    (first, *others) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(others) == 1  # once each time it is looked at
+    assert "a request lost a row" in first.getMessage()
+    assert first.exc_info is not None
+    assert told == [1, 1]
+    assert (bench.worker.failures, bench.observer.failed) == (0, 0)  # the engine has done nothing wrong
+    assert len(bench.failures) == 1  # that it was closed, and nothing before
+    assert bench.worker.batch is bench.batch
+
+
+def test_mail_with_wrong_books_is_found_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Mail())
+    job = new_job()
+    bench.inbox.put(job)
+    bench.batch.inside = {job}
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    assert "in the mail though the thread has it" in caplog.text
+    assert bench.batch.done.count("fail") == 1
+
+
+def test_books_that_cannot_be_mended_are_begun_anew() -> None:
+    bench = Bench(Mail())
+    bench.batch.wrong, bench.batch.failing = AssertionError("a request lost a row"), MemoryError()
+    bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
+    bench.run()
+    assert bench.worker.batch is bench.batches[1]
+    assert bench.alive == [True, False]
+    assert len(bench.failures) == 2
+
+
+def test_who_was_told_by_its_batch_is_not_told_again() -> None:
+    told, lost = new_job(), new_job()
+    bench = Bench(Mail([told, lost]), turns=[[], RuntimeError("broken for the test")])
+    bench.batch.failing = [(told.generation.fail, StepFailed("while it was writing"))]
+    bench.run()
+    ((_, calls),) = [call for call in bench.loop if isinstance(call[1], list)]
+    assert [call for call, _ in calls] == [told.generation.fail, lost.generation.fail]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.refusals import QueueFull, TooLongError
+from app.refusals import QueueFull
 from app.scheduling.requests import Continuation, GenerateRequest, ScoreRequest
 from app.serving import question as answering
-from app.serving.question import Options, Question, check_length, check_size, question
+from app.serving.question import Options, Question, bounded, check_size, question
 from app.settings import Settings
 from model import checkpoint as checkpoints
 from model.errors import OptionError
@@ -87,12 +87,12 @@ def test_a_seed_is_drawn_where_none_is_known() -> None:
 
 
 def test_a_length_up_to_the_most_is_allowed() -> None:
-    check_length("x", 3, 3)
-    with pytest.raises(TooLongError, match=r"^x: 4; this server allows 3$") as caught:
-        check_length("x", 4, 3)
+    bounded("x", 3, 3)
+    with pytest.raises(OptionError, match=r"^x: 4; this server allows 3$") as caught:
+        bounded("x", 4, 3)
     assert (caught.value.field, caught.value.message) == ("x", "4; this server allows 3")
-    with pytest.raises(TooLongError, match=r"^text: has 4 characters; this server allows 3$"):
-        check_length("text", 4, 3, "characters")
+    with pytest.raises(OptionError, match=r"^text: has 4 characters; this server allows 3$"):
+        bounded("text", 4, 3, "characters")
 
 
 def score_of(length: int) -> ScoreRequest:

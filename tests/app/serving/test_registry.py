@@ -126,7 +126,8 @@ def test_a_refusal_can_be_told_apart_by_a_program() -> None:
         refused = refusal(made, name)
         assert refused.status == 404
         assert refused.code == "model_not_found"
-        assert refused.errors == [{"field": "model", "message": refused.detail}]
+        assert refused.detail.startswith("model: ")
+        assert refused.errors == [{"field": "model", "message": refused.detail.removeprefix("model: ")}]
         assert refused.detail.endswith("there are: a, b")
     assert refusal(registry(), "gone").detail.endswith("there are: none")
     made.cannot_serve("torn", "is damaged")

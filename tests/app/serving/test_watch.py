@@ -476,7 +476,7 @@ def test_what_is_being_written_finishes_on_the_weights_it_began_with(tmp_path: P
         thread = threading.Thread(target=long)
         before = about(client, "one")["digest"]
         thread.start()
-        eventually(lambda: client.app.state.service.registry.get("one").scheduler.decoding)  # type: ignore[attr-defined]
+        eventually(lambda: client.app.state.service.registry.get("one").scheduler._thread.batch.rows)  # type: ignore[attr-defined]
         save(tmp_path / "one", 2)
         eventually(lambda: about(client, "one")["digest"] != before)
         assert not answers, "the text was done before the weights changed: make it longer"

@@ -23,7 +23,6 @@ from app.refusals import (
     QueueFull,
     Refusal,
     StepFailed,
-    TooLongError,
 )
 from app.wire.handlers import install
 from app.wire.json import dump
@@ -142,7 +141,7 @@ def test_the_models_errors_name_their_field_and_at_most_a_thousand_of_each_kind(
     option = OptionError("top_k", "0 is below 1")
     [item] = from_domain(option).errors
     assert (from_domain(option).status, from_domain(option).detail) == (422, str(option))
-    assert item == {"field": "top_k", "message": str(option)}
+    assert item == {"field": "top_k", "message": "0 is below 1"}
     assert from_domain(CheckpointError("the file ends early")).detail == "the file ends early"
     other = from_domain(NextcharError("something else"))
     assert (other.status, other.detail, other.errors) == (422, "something else", [])
@@ -166,7 +165,11 @@ def test_a_refusal_is_an_answer_that_says_when_to_ask_again(
     error: Refusal, status: int, code: str | None, retry_after: str | None
 ) -> None:
     problem = problem_of(error)
-    assert (problem.status, problem.code, problem.detail) == (status, code, "why")
+    assert (problem.status, problem.code, problem.detail) == (
+        status,
+        code,
+        "model: why" if isinstance(error, NoSuchModel) else "why",
+    )
     assert problem.headers == ({} if retry_after is None else {"Retry-After": retry_after})
     assert problem.errors == ([{"field": "model", "message": "why"}] if isinstance(error, NoSuchModel) else [])
 
@@ -176,11 +179,15 @@ def test_every_refusal_is_tried_above() -> None:
     assert kinds - {Refusal} == {type(error) for error, *_ in REFUSALS}
 
 
-def test_what_is_too_long_names_its_field_once() -> None:
-    problem = from_domain(TooLongError("prefix", "has 4 characters; this server allows 3"))
+def test_whoever_found_it_a_field_is_named_once_in_the_detail_and_not_in_its_message() -> None:
     message = "has 4 characters; this server allows 3"
-    assert (problem.status, problem.detail, problem.code) == (422, f"prefix: {message}", None)
-    assert problem.errors == [{"field": "prefix", "message": message}]
+    found = {"loc": ("prefix",), "type": "value_error", "msg": message, "input": 4}
+    for problem in (from_domain(OptionError("prefix", message)), field_problem("prefix", message)):
+        assert (problem.status, problem.detail, problem.code) == (422, f"prefix: {message}", None)
+        assert problem.errors == [{"field": "prefix", "message": message}]
+    assert from_validation([found]).errors == [{"field": "prefix", "message": f"4: {message}"}]
+    assert field_problem("state", message, 409).status == 409
+    assert problem_of(NoSuchModel("there is no 'x'")).errors == [{"field": "model", "message": "there is no 'x'"}]
 
 
 def test_unknown_characters_are_named_with_their_places_a_thousand_at_most() -> None:
@@ -261,9 +268,9 @@ def failing() -> TestClient:
     errors: dict[str, Exception] = {
         "problem": ProblemError(409, "two of them", headers={"X-Which": "both"}),
         "domain": OptionError("top_k", "0 is below 1"),
-        "long": TooLongError("prefix", "has 4 characters"),
+        "long": OptionError("prefix", "has 4 characters"),
         "refused": QueueFull("as many wait as may"),
-        "nameless": NoSuchModel("model: there is no 'x'"),
+        "nameless": NoSuchModel("there is no 'x'"),
         "deep": RecursionError(),
         "ours": RuntimeError("a secret"),
         "gone": HTTPException(404, "Not Found"),

@@ -66,7 +66,7 @@ def finish(decoder: BatchDecoder, max_steps: int = 5) -> None:
 
 
 def test_one_row_reads_and_then_writes() -> None:
-    decoder = BatchDecoder(PlainEngine(), tick_s=1000.0)
+    decoder = BatchDecoder(PlainEngine())
     row = Row(np.array([1, 2, 3]), 20, keep_state=True)
     decoder.admit(row)
     assert (len(decoder), decoder.rows, decoder.steps) == (1, [row], 0)
@@ -148,7 +148,7 @@ def test_columns_of_the_callers_stay_with_their_rows() -> None:
 
 
 def test_what_nobody_collects_is_kept_though_it_is_more_than_the_buffer_holds() -> None:
-    decoder = BatchDecoder(PlainEngine(), tick_s=1000.0)
+    decoder = BatchDecoder(PlainEngine())
     rows = [Row(np.array([c]), 2 * BUFFER_CHARS + c, logprobs=0 if c == 2 else None) for c in range(4)]
     for row in rows:
         decoder.admit(row)
@@ -172,15 +172,14 @@ class Clocked(PlainEngine):
         self.now += self.step_s(len(last)) * len(forced)
         return super().advance(forced, last, state)
 
-    def perf_counter(self) -> float:
+    def clock(self) -> float:
         return self.now
 
 
-def test_a_call_takes_about_as_long_as_it_may_whatever_a_step_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_takes_about_as_long_as_it_may_whatever_a_step_takes() -> None:
     for rows, step_s in ((1, 0.002), (5, 0.002), (1, 0.01), (1, 5.0)):
         engine = Clocked(lambda _, step_s=step_s: step_s)
-        monkeypatch.setattr(module, "time", engine)
-        decoder = BatchDecoder(engine, tick_s=0.1)
+        decoder = BatchDecoder(engine, clock=engine.clock, tick_s=0.1)
         for _ in range(rows):
             decoder.admit(Row(np.array([1]), 10**6))
         taken = []
@@ -194,13 +193,10 @@ def test_a_call_takes_about_as_long_as_it_may_whatever_a_step_takes(monkeypatch:
         assert all(expected - 1 <= steps <= expected + 1 and steps >= 1 for steps in taken[1:])
 
 
-def test_how_long_a_step_takes_is_known_for_batches_of_each_size_and_follows_slowly(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_how_long_a_step_takes_is_known_for_batches_of_each_size_and_follows_slowly() -> None:
     costs = {1: 0.002, 8: 0.02}
     engine = Clocked(lambda n: costs[n])
-    monkeypatch.setattr(module, "time", engine)
-    decoder = BatchDecoder(engine, tick_s=0.1)
+    decoder = BatchDecoder(engine, clock=engine.clock, tick_s=0.1)
 
     def steps() -> int:
         before = decoder.steps
@@ -222,8 +218,17 @@ def test_how_long_a_step_takes_is_known_for_batches_of_each_size_and_follows_slo
     assert steps() == int(0.1 / (0.8 * 0.004 + 0.2 * 0.012))
 
 
+@pytest.mark.parametrize("clock", [None, lambda: 0.0])
+def test_without_a_clock_or_by_one_that_stands_still_a_call_takes_as_many_steps_as_there_are(clock: Any) -> None:
+    decoder = BatchDecoder(PlainEngine(), clock=clock, tick_s=0.0001)
+    decoder.admit(Row(np.array([1]), 3 * module.MAX_STEPS))
+    decoder.tick()
+    decoder.tick()
+    assert decoder.steps == (module.MAX_STEPS if clock is None else 1) + module.MAX_STEPS
+
+
 def test_no_call_goes_beyond_what_the_longest_row_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = BatchDecoder(PlainEngine(), tick_s=1000.0)
+    decoder = BatchDecoder(PlainEngine())
     decoder.admit(Row(np.array([1, 2]), 3))
     decoder.admit(Row(np.array([1]), 9))
     assert decoder.tick().tolist() == [0, 1]
@@ -236,7 +241,7 @@ def test_no_call_goes_beyond_what_the_longest_row_needs(monkeypatch: pytest.Monk
 
 
 def test_a_row_whose_end_matters_is_not_carried_past_it_and_others_may_be() -> None:
-    decoder = BatchDecoder(PlainEngine(), tick_s=1000.0)
+    decoder = BatchDecoder(PlainEngine())
     kept, other = Row(np.array([1, 2]), 3, keep_state=True), Row(np.array([3]), 30)
     decoder.admit(kept)
     decoder.admit(other)
@@ -325,3 +330,44 @@ def test_whoever_comes_goes_and_is_parked_each_row_gives_what_is_told_by_hand(se
             (state,) = snapshots[number]
             assert state.shape == (S,)
             assert tuple(state[:2]) == state_after(row.forced[: row.snapshot_at].tolist())
+
+
+def change(of: Any, name: str, by: int) -> None:
+    of[name][0] += by
+
+
+BROKEN: list[tuple[str, Any]] = [
+    ("is not the last one", lambda decoder: decoder._arrivals.insert(0, Row(np.array([1]), 1))),
+    ("rows that are not there", lambda decoder: decoder.rows.insert(0, Row(np.array([1]), 1))),
+    ("states of rows", lambda decoder: setattr(decoder, "_state", decoder._engine.start(5))),
+    ("more is unread than there is room for", lambda decoder: change(decoder._columns, "collected", -BUFFER_CHARS - 1)),
+    ("a slot is given twice", lambda decoder: decoder._measured.give(0)),
+    ("a slot is given twice, or to nobody", lambda decoder: decoder._measured.take(0)),
+    ("read the same characters", lambda decoder: change(decoder._columns, "offset", 15)),
+    ("or some that are not there", lambda decoder: change(decoder._columns, "offset", -15)),
+    ("or some that are not there", lambda decoder: setattr(decoder._forced, "_end", 50)),
+]
+
+
+@pytest.mark.parametrize(("says", "break_it"), BROKEN)
+def test_a_decoder_whose_books_are_wrong_says_what_is(says: str, break_it: Any) -> None:
+    decoder = BatchDecoder(PlainEngine())
+    for length in (30, 30):
+        decoder.admit(Row(np.ones(length, np.int64), 50, logprobs=0))
+    decoder.check()
+    decoder.tick(10)
+    decoder.admit(Row(np.array([1, 2]), 5))
+    decoder.check()
+    break_it(decoder)
+    with pytest.raises(AssertionError, match=says):
+        decoder.check()
+
+
+def test_nothing_is_left_of_rows_that_are_gone() -> None:
+    decoder = BatchDecoder(PlainEngine())
+    decoder.admit(Row(np.array([1, 2]), 5, logprobs=1))
+    finish(decoder)
+    decoder.check()
+    decoder._forced._end = 2
+    with pytest.raises(AssertionError, match="left behind by rows that are gone"):
+        decoder.check()

@@ -140,3 +140,19 @@ def test_beginnings_that_differ_in_one_character_or_in_order_have_hashes_of_thei
     for number, indices in enumerate(several):
         cache.put(ids(*indices), state(number))
     assert len(cache) == len(several)
+
+
+def test_a_cache_whose_counts_are_wrong_says_which() -> None:
+    broken = {
+        "1 bytes are counted, and": lambda cache: setattr(cache, "size", 1),
+        "more is held than may be": lambda cache: setattr(cache, "capacity", cache.size - 1),
+        "lengths that no entry has": lambda cache: cache._lengths.update({1: 1}),
+    }
+    for says, break_it in broken.items():
+        cache = StateCache(10_000)
+        for indices in (ids(1), ids(2), ids(1, 2)):
+            cache.put(indices, state(1))
+        cache.check()
+        break_it(cache)
+        with pytest.raises(AssertionError, match=says):
+            cache.check()
