@@ -8,9 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from model.config import ModelConfig
-from scripts.benchmark import app
-from scripts.benchmarks import decoding, serving, training
-from scripts.benchmarks.measuring import json_line, ratio, table
+from tests.reference import MXNET_EXISTS, needs_mxnet
+
+if MXNET_EXISTS:  # what is measured is measured against it
+    from scripts.benchmark import app
+    from scripts.benchmarks import decoding, serving, training
+    from scripts.benchmarks.measuring import json_line, ratio, table
+
+pytestmark = needs_mxnet
 
 TINY = ModelConfig("rnn", 1, 16, 30)
 

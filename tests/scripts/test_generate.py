@@ -10,8 +10,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
-from model.reference.prediction import predict_rnn
 from scripts.generate import generate
+from tests.reference import predict_rnn
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from app.native import generate as generate_route
 from model import checkpoint as checkpoints
-from model.reference.prediction import predict_rnn
 from tests.app.conftest import client_of
+from tests.reference import predict_rnn
 
 
 def post(client: TestClient, status: int = 200, **fields: Any) -> dict[str, Any]:

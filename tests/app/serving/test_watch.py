@@ -24,9 +24,9 @@ from app.serving import watch
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.files import serialise
-from model.reference.prediction import predict_rnn
 from tests.app.conftest import client_of, eventually
 from tests.models import random_checkpoint
+from tests.reference import predict_rnn
 
 
 def made(seed: int) -> checkpoints.Checkpoint:
