@@ -2,9 +2,10 @@
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow test-deps lint mutants lock clean
 
-# The first Python of 3.10 – 3.12 that starts; `make PYTHON=/path/to/python install` chooses another.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+# The first Python of 3.10 – 3.14 that starts, those that MXNet exists for before others; `make PYTHON=/path/to/python
+# install` chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What running needs, what checking needs besides, what mutation testing needs besides that.
@@ -18,7 +19,7 @@ help:
 install: $(INSTALLED)
 
 $(INSTALLED): requirements/runtime.txt requirements/build.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Nextchar needs Python 3.10, 3.11 or 3.12; none was found. Name one: make PYTHON=/path/to/python3.11 install"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Nextchar needs Python 3.10, 3.11, 3.12, 3.13 or 3.14; none was found. Name one: make PYTHON=/path/to/python3.11 install"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	$(PIP) --no-build-isolation --no-deps -e .

@@ -1,6 +1,7 @@
 """`python -m app`: serves with the settings of the environment until SIGTERM or Ctrl-C.
 
 A first signal makes the service not ready at once; open requests finish, new ones get 503, then the process exits 0.
+Settings that cannot be used, a GPU among them that is not there, end the start with exit status 2.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from app.server.descriptors import connections_that_fit
 from app.server.graceful import GracefulServer
 from app.server.protocol import Limits, Protocol
 from app.serving.service import Service
-from app.settings import Settings, from_environment
-from model.errors import NextcharError
+from app.settings import PREFIX, Settings, SettingsError, from_environment
+from model.engines.choice import check
+from model.errors import DeviceError, NextcharError
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ def main() -> int:
     try:
         settings = from_environment()
         configure(settings.log_level, settings.log_format)
+        check_device(settings)
         app = create_app(settings)
     except NextcharError as error:
         print(error, file=sys.stderr)
@@ -54,6 +57,20 @@ def main() -> int:
     gc.enable()
     server.run()
     return 0 if server.started else 1
+
+
+def check_device(settings: Settings) -> None:
+    """A GPU or an engine asked for by name must be there before anything is served, whatever models there are.
+
+    Raises SettingsError where it is not.
+    """
+    if settings.device != "gpu" and settings.backend != "mxnet":
+        return
+    try:
+        check(settings.device, settings.backend)
+    except DeviceError as error:
+        asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "BACKEND is 'mxnet'"
+        raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}") from error
 
 
 def limits_of(settings: Settings) -> Limits:

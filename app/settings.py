@@ -45,7 +45,9 @@ class Settings(BaseSettings):
         None,
         description="Answers when a request names no model; unset: the one that did before, else the only one loaded.",
     )
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where models run.")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="Where models run; gpu ends the start where none can be used."
+    )
     backend: Literal["auto", "mxnet", "onnxruntime"] = Field("auto", description="What runs them.")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of one decoding step.")
     reload_s: float = Field(

@@ -2,6 +2,7 @@
 
 A test that asks for a missing one is skipped; where `CI` is set it fails. `python -m tests.programs` (`make test-deps`)
 installs what is missing: with apt where that may be used, else what can be had without it, a Chromium of Playwright's.
+The last lines of a run, about what was skipped, are printed here; the one about MXNet too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# MXNet is no program and cannot be installed where it is missing: tests/reference.py skips what needs it.
+NO_MXNET = "MXNet does not exist for this platform"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ PROGRAMS = {
 }
 REASON = "needs {}, which is not installed"
 MISSING = pytest.StashKey["Counter[str]"]()
+WITHOUT_MXNET = pytest.StashKey[int]()
 
 
 def require(name: str) -> str:
@@ -72,10 +77,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
     names = [found[1] for reason in reasons if (found := re.search(REASON.format(r"(\w+)"), reason))]
     terminalreporter.config.stash[MISSING] = Counter(names)
+    terminalreporter.config.stash[WITHOUT_MXNET] = sum(NO_MXNET in reason for reason in reasons)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """After pytest's own last line: what was not tested for want of a program."""
+    """After pytest's own last line: what was not tested for want of MXNet or of a program."""
+    if number := config.stash.get(WITHOUT_MXNET, 0):
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        reporter.write_line(f"Tests skipped because {NO_MXNET}: {number}.")
     if missing := config.stash.get(MISSING, None):
         named = ", ".join(f"{name} ({number} skipped)" for name, number in sorted(missing.items()))
         reporter = config.pluginmanager.getplugin("terminalreporter")

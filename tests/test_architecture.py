@@ -49,7 +49,8 @@ ROOMS = {
         "app/middleware/ app/native/ app/openai/ app/operation/ app/serving/ app/settings.py app/web/ app/wire/"
     ),
     "app/__main__.py": (
-        "app/main.py app/operation/log.py app/server/ app/serving/service.py app/settings.py model/errors.py"
+        "app/main.py app/operation/log.py app/server/ app/serving/service.py app/settings.py "
+        "model/engines/choice.py model/errors.py"
     ),
     "model/arrays.py": "",
     "model/errors.py": "",
@@ -69,7 +70,7 @@ ROOMS = {
     "model/versions.py": "model/checkpoint.py model/errors.py model/files.py model/plain_record.py",
     "model/engines/": (
         "model/arrays.py model/checkpoint.py model/config.py model/decoding/engine.py model/errors.py "
-        "model/processor.py"
+        "model/processor.py model/text/"
     ),
     "model/language_model.py": (
         "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/ model/seeds.py"
@@ -139,7 +140,7 @@ ROOMS = {
 ALONE = {
     "model/engines/mxnet.py": "model/reference/",
     "model/export/mxnet.py": "model/reference/",
-    "model/export/onnx.py": "model/training/backends/choice.py",
+    "model/export/onnx.py": "model/training/backend.py model/training/backends/choice.py",
     "model/training/backends/choice.py": "model/reference/device.py",
     "model/training/backends/mxnet.py": "model/reference/",
 }

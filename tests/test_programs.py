@@ -35,11 +35,13 @@ def test_that_is_skipped_for_another_reason(): pytest.skip("no GPU")
 """
 
 
-def run(folder: Path, *arguments: str, missing: str = "nginx openssl", **environment: str) -> list[str]:
+def run(
+    folder: Path, *arguments: str, missing: str = "nginx openssl", tests: str = TESTS, **environment: str
+) -> list[str]:
     hooks = "from tests import programs\nfrom tests.programs import pytest_terminal_summary, pytest_unconfigure\n"
     absent = f"programs.find = lambda name: None if name in {missing.split()} else 'somewhere'\n"
     (folder / "conftest.py").write_text(hooks + absent, "utf-8")
-    (folder / "test_it.py").write_text(TESTS, "utf-8")
+    (folder / "test_it.py").write_text(tests, "utf-8")
     without = {name: value for name, value in os.environ.items() if name != "CI" and "XDIST" not in name}
     done = subprocess.run(
         [
@@ -75,6 +77,22 @@ def test_the_last_line_names_each_missing_program_and_how_many_tests_wanted_it(
         "Tests skipped for want of a program: nginx (3 skipped), openssl (2 skipped). "
         "`make test-deps` installs what is missing."
     )
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_a_last_line_says_how_many_tests_were_skipped_for_want_of_mxnet(tmp_path: Path, workers: list[str]) -> None:
+    tests = """
+import pytest
+from tests.programs import NO_MXNET
+
+@pytest.mark.skipif(True, reason=NO_MXNET)
+@pytest.mark.parametrize("number", range(3))
+def test_with_mxnet(number): pass
+def test_without(): pass
+"""
+    *_, closing, last = run(tmp_path, *workers, tests=tests)
+    assert closing.startswith("1 passed, 3 skipped in ")
+    assert last == "Tests skipped because MXNet does not exist for this platform: 3."
 
 
 def test_nothing_is_said_where_nothing_is_missing(tmp_path: Path) -> None:

@@ -21,15 +21,16 @@ async def process_lives() -> Response:
 async def ready(service: ServiceOf) -> Response:
     """200 when the default model (any, where there is no default) answers: it took a decoding step and does not hang.
 
-    The body names every model that does not serve, with the reason; one of them does not make the others unready.
+    The body names the device that each model which answers really runs on, and every model that does not serve, with
+    the reason; one of them does not make the others unready.
     """
     registry = service.registry
     problems = {name: problem for name in registry.names() if (problem := registry.problem(name)) is not None}
-    able = set()
+    able: dict[str, str] = {}
     for served in registry.served():
         trouble = served.scheduler.problem(service.settings.stall_s)
         if trouble is None:
-            able.add(served.name)
+            able[served.name] = served.lm.engine.device
         else:
             problems[served.name] = trouble
     default = registry.default()
@@ -41,6 +42,6 @@ async def ready(service: ServiceOf) -> Response:
         problems["*"] = registry.trouble
     elif not registry.names():
         problems["*"] = "there is no model under the models directory"
-    body = {"status": status, "models": sorted(able), "problems": problems}
+    body = {"status": status, "models": list(able), "devices": able, "problems": problems}
     headers = {} if is_ready else {"Retry-After": RETRY_AFTER_S}
     return Response(dump(body), 200 if is_ready else 503, headers, "application/json")

@@ -210,9 +210,9 @@ class Watch:
         folder.reason = reason
 
     def _retire(self, served: Served) -> None:
-        """What it was writing goes on to its end on the old weights, up to the drain limit."""
+        """What it was writing goes on to its end on the old weights: each request has its own time limit."""
         served.observer.retired()
-        task = asyncio.create_task(served.scheduler.drain(self._settings.drain_s))
+        task = asyncio.create_task(served.scheduler.drain(self._settings.request_timeout_s))
         self._retired[task] = served.scheduler
         task.add_done_callback(self._retired.pop)
 

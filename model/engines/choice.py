@@ -6,10 +6,15 @@ import logging
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
+
 from model.checkpoint import Checkpoint
+from model.config import ModelConfig
 from model.decoding.engine import Engine
 from model.errors import DeviceError, OptionError
 from model.processor import DEVICES, gpu_present
+from model.text.rules import TextRules
+from model.text.vocabulary import Vocabulary
 
 CANNOT = "device: gpu cannot be used here: "
 log = logging.getLogger(__name__)
@@ -47,6 +52,16 @@ def open_engine(
     if reasons:
         _say_once("using the CPU: " + "; ".join(reasons))
     return on_cpu(checkpoint, "cpu", threads, spin)
+
+
+def check(device: str, backend: str) -> None:
+    """Opens an engine for the smallest of models: whether what is asked for can be had is known before there is one.
+
+    Raises DeviceError where it cannot.
+    """
+    config = ModelConfig("rnn", num_layers=1, hidden_dim=1, vocab_size=1)
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
+    open_engine(Checkpoint(config, TextRules(), Vocabulary("a"), zeros), device, backend, threads=1, spin=False)
 
 
 @cache

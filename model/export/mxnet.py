@@ -31,11 +31,11 @@ np.savez(sys.stdout.buffer, *[a.asnumpy() for a in arrays])
 
 def to_mxnet(checkpoint: Checkpoint, file: Path) -> None:
     """Saves the parameters as the chapter does, a list of five arrays; its vocabulary goes beside it as JSON."""
-    from model.reference.device import mx, reason
-
     c = checkpoint.config
     if (c.cell, c.num_layers) != ("rnn", 1):
         raise CheckpointError(f"the chapter's list of five arrays holds one rnn layer, this is {c.cell} {c.num_layers}")
+    from model.reference.device import mx, reason
+
     words = json.dumps(list(checkpoint.vocabulary.characters), ensure_ascii=False)
     try:
         vocabulary_file(file).write_text(words, encoding="utf-8")
@@ -73,6 +73,8 @@ def _check_characters(characters: list[str]) -> None:
 
 def read_arrays(file: Path) -> list[Untyped]:
     """The arrays in a file of MXNet's, in their order. Raises CheckpointError where there is none or it is damaged."""
+    import model.reference.device  # noqa: F401 - says here why MXNet is not there, where it is not
+
     done = subprocess.run([sys.executable, "-c", _READ, str(file)], capture_output=True, check=False)
     if done.returncode:
         raise CheckpointError(f"{file}: MXNet cannot read it")

@@ -2,12 +2,13 @@
 
 MXNet still writes `numpy.bool`, which NumPy dropped in 1.24; the alias must be back before the import. It needs what
 `bundled_libraries` prepares, and its GPU builds what `cuda_wheels` does. Importing this raises DeviceError where MXNet
-cannot be loaded.
+is not installed or cannot be loaded.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
 import warnings
 from typing import Any
@@ -17,6 +18,11 @@ import numpy as np
 from model.errors import DeviceError
 from model.processor import DEVICES
 from model.reference import bundled_libraries, cuda_wheels
+
+if importlib.util.find_spec("mxnet") is None:
+    raise DeviceError(
+        "MXNet is not installed: MXNet 1.9.1 exists for Linux on x86-64 and arm64, with Python 3.10, 3.11 and 3.12"
+    )
 
 if "bool" not in vars(np):
     np.bool = bool  # type: ignore[attr-defined]

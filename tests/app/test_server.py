@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from model import checkpoint as checkpoints
-from model.reference.prediction import predict_rnn
 from tests.app.conftest import Server
+from tests.reference import predict_rnn
 
 
 def exchange(server: Server, request: bytes, timeout_s: float = 10.0) -> bytes:

@@ -14,6 +14,7 @@ import pytest
 from model.processor import gpu_present
 from tests.app.conftest import Server
 from tests.image.dockerfile import ROOT, read
+from tests.reference import named
 
 pytestmark = pytest.mark.skipif(gpu_present(), reason="this machine has a GPU; these tests are about one without")
 
@@ -22,7 +23,7 @@ FILE = read()
 PLACES = {"PATH", "PYTHONPATH", "NEXTCHAR_MODELS_DIR"}
 
 
-@pytest.fixture(scope="module", params=["auto", pytest.param("mxnet", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["auto", named("mxnet", slow=True)])
 def running(
     request: pytest.FixtureRequest, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -11,10 +11,10 @@ from model import checkpoint as checkpoints
 from model.decoding.row import ALL
 from model.errors import CheckpointError, OptionError, UnknownCharactersError
 from model.language_model import LanguageModel
-from model.reference.prediction import predict_rnn
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
 from tests.models import random_prefix, tiny_checkpoint
+from tests.reference import predict_rnn
 
 
 @pytest.fixture(scope="module")

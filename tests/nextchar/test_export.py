@@ -9,17 +9,18 @@ from typer.testing import CliRunner, Result
 from model import checkpoint as checkpoints
 from model.export import mxnet as export
 from model.export.onnx import TOLERANCE
-from model.reference.prediction import predict_rnn
 from model.text.rules import TextRules
 from model.versions import restore, versions
 from nextchar.export import program
 from tests.models import random_checkpoint
+from tests.reference import needs_mxnet, predict_rnn
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(program, [str(argument) for argument in arguments])
 
 
+@needs_mxnet
 def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(saved: Path, tmp_path: Path) -> None:
     out = run(saved, "--to-mxnet", tmp_path / "params")
     assert out.exit_code == 0, out.output
@@ -29,6 +30,7 @@ def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(sa
     assert len(texts) == 1
 
 
+@needs_mxnet
 @pytest.mark.parametrize(
     ("flags", "rules"),
     [
@@ -64,6 +66,7 @@ def test_what_cannot_be_taken_in_is_one_sentence_and_a_status(words: str, messag
     assert not (tmp_path / "m").exists()
 
 
+@needs_mxnet
 def test_a_model_that_is_taken_in_keeps_the_one_whose_place_it_takes(saved: Path, tmp_path: Path) -> None:
     before = checkpoints.load(saved).digest
     export.to_mxnet(random_checkpoint(seed=5), tmp_path / "params")
@@ -74,6 +77,7 @@ def test_a_model_that_is_taken_in_keeps_the_one_whose_place_it_takes(saved: Path
     assert restore(saved).digest == checkpoints.load(saved).digest == before
 
 
+@needs_mxnet
 def test_a_file_that_is_taken_in_by_its_own_name_goes_there(tmp_path: Path) -> None:
     export.to_mxnet(random_checkpoint(), tmp_path / "params")
     assert run(tmp_path / "x.safetensors", "--from-mxnet", tmp_path / "params").exit_code == 0
@@ -88,6 +92,7 @@ def test_an_onnx_model_is_written(saved: Path, tmp_path: Path) -> None:
     assert json.loads(result.output.split("within ")[1].split(" of")[0]) < TOLERANCE
 
 
+@needs_mxnet
 def test_files_are_named_as_they_are(saved: Path, tmp_path: Path) -> None:
     assert f"wrote {tmp_path / '[b]params :cat:'} and" in run(saved, "--to-mxnet", tmp_path / "[b]params :cat:").output
     assert "[b]none :cat:" in run(tmp_path / "[b]none :cat:").output

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
-from model.reference.prediction import predict_rnn
 from nextchar.generate import program
+from tests.reference import predict_rnn
 
 ROOT = Path(__file__).parent.parent.parent
 

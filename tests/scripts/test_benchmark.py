@@ -11,9 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from model.config import ModelConfig
-from scripts.benchmark import app
-from scripts.benchmarks import decoding, serving, training
-from scripts.benchmarks.measuring import json_line, ratio, table
+from tests.reference import MXNET_EXISTS, needs_mxnet
+
+if MXNET_EXISTS:  # what is measured is measured against it
+    from scripts.benchmark import app
+    from scripts.benchmarks import decoding, serving, training
+    from scripts.benchmarks.measuring import json_line, ratio, table
+
+pytestmark = needs_mxnet
 
 ROOT = Path(__file__).parents[2]
 TINY = ModelConfig("rnn", 1, 16, 30)

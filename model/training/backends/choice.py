@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from model.config import ModelConfig
-from model.errors import OptionError
+from model.errors import DeviceError, OptionError
 from model.processor import gpu_present
 from model.training.backend import Backend
+
+log = logging.getLogger(__name__)
 
 
 def open_backend(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
@@ -14,11 +18,11 @@ def open_backend(name: str, device: str, config: ModelConfig, precision: str = "
     if name == "cpu" and device == "gpu":
         raise OptionError("backend", "'cpu' computes on the CPU only; choose mxnet for a GPU")
     if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
+        if precision == "bfloat16":
+            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
         from model.reference.device import context
         from model.training.backends.mxnet import MXNetBackend
 
-        if precision == "bfloat16":
-            raise OptionError("precision", "'bfloat16' is of the cpu backend; the mxnet backend computes in float32")
         return MXNetBackend(config, context(device))
     from model.kernels import bfloat16
     from model.training.backends.cpu.backend import CpuBackend
@@ -36,6 +40,11 @@ def _gpu_is_used(device: str) -> bool:
     """MXNet, whose import takes seconds, is asked only where there may be a GPU."""
     if device == "cpu" or (device == "auto" and not gpu_present()):
         return False
-    from model.reference.device import context
-
+    try:
+        from model.reference.device import context
+    except DeviceError as error:
+        if device == "gpu":
+            raise DeviceError(f"device: gpu cannot be used here: {error}") from error
+        log.info("using the CPU: %s", error)
+        return False
     return bool(context(device).device_type == "gpu")

@@ -22,9 +22,9 @@ from app.native.generate import head, merge, read_body, read_query
 from app.wire.body_kind import FORM, JSON
 from app.wire.problems import ProblemError
 from model import checkpoint as checkpoints
-from model.reference.prediction import predict_rnn
 from tests.app.asgi import scope_of
 from tests.app.conftest import answer_of, client_of
+from tests.reference import predict_rnn
 
 
 def asked(query: bytes = b"", kind: str = JSON) -> Request:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from model import checkpoint as checkpoints
 from tests.app.conftest import client_of
-from tests.model.reference.test_cells import book_forward
+from tests.book import book_forward
 
 
 def test_the_scores_are_the_books_in_float64(client: TestClient, models_dir: Path) -> None:

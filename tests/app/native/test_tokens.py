@@ -18,7 +18,7 @@ from model.errors import OptionError
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
 from tests.app.conftest import SECRET, answer_of, client_of
-from tests.model.reference.test_cells import book_forward
+from tests.book import book_forward
 
 DIGEST = "ab" * 32
 

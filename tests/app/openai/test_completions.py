@@ -20,7 +20,7 @@ from app.scheduling.requests import GenerateRequest, Result, ScoreRequest
 from model import checkpoint as checkpoints
 from model.decoding.measure import Measured
 from tests.app.conftest import client_of
-from tests.model.reference.test_cells import book_forward
+from tests.book import book_forward
 
 PROMPTS = ["分开", "a", "战争中部队"]
 SEED, WRITTEN = 4, 20

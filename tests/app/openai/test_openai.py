@@ -13,8 +13,8 @@ from app.scheduling.reply import Reply
 from app.scheduling.requests import ScoreRequest
 from model import checkpoint as checkpoints
 from model.decoding.measure import Measured
-from model.reference.prediction import predict_rnn
 from tests.app.conftest import Server, client_of
+from tests.reference import predict_rnn
 
 
 @pytest.fixture(scope="module")

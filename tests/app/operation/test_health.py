@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from app.scheduling.scheduler import Scheduler
 from model.checkpoint import FILE_NAME
@@ -47,7 +48,17 @@ def test_without_the_default_model_it_is_not_ready_whatever_else_serves(folder: 
 
 def test_with_several_models_and_no_default_any_makes_it_ready(folder: Path) -> None:
     with client_of(folder, default_model=None) as client:
-        assert ready(client) == (200, {"status": "ready", "models": ["other", "tiny"], "problems": {}})
+        devices = {"other": "cpu", "tiny": "cpu"}
+        expected = {"status": "ready", "models": ["other", "tiny"], "devices": devices, "problems": {}}
+        assert ready(client) == (200, expected)
+
+
+def test_each_model_that_answers_stands_with_the_device_it_really_runs_on(folder: Path) -> None:
+    with capture_logs() as lines, client_of(folder) as client:
+        client.app.state.service.registry.find("other").lm.engine.device = "gpu"  # type: ignore[attr-defined]
+        assert ready(client)[1]["devices"] == {"other": "gpu", "tiny": "cpu"}
+    logged = {line["model"]: line["device"] for line in lines if line["event"] == "model loaded"}
+    assert logged == {"other": "cpu", "tiny": "cpu"}
 
 
 def test_while_it_stops_it_lives_and_is_not_ready(folder: Path) -> None:
@@ -85,7 +96,8 @@ def test_a_model_that_hangs_is_named_and_only_the_default_one_makes_it_unready(
             for served in client.app.state.service.registry.served():  # type: ignore[attr-defined]
                 served.scheduler.hangs = served.name == name
             answers = ({"other", "tiny"} - {name}).pop()
-            assert ready(client) == (status, {"status": word, "models": [answers], "problems": {name: "hangs"}})
+            expected = {"status": word, "models": [answers], "devices": {answers: "cpu"}, "problems": {name: "hangs"}}
+            assert ready(client) == (status, expected)
             (listed,) = [m for m in client.get("/models").json()["models"] if m["name"] == name]
             assert (listed["ready"], listed["problem"]) == (False, "hangs")
     assert set(limits) == {7.0}

@@ -23,7 +23,9 @@ def metric(client: TestClient, line_start: str) -> float:
 
 def test_the_process_lives_and_is_ready(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready", "models": ["other", "tiny"], "problems": {}}
+    devices = {"other": "cpu", "tiny": "cpu"}
+    expected = {"status": "ready", "models": ["other", "tiny"], "devices": devices, "problems": {}}
+    assert client.get("/readyz").json() == expected
 
 
 def test_a_decode_thread_that_hangs_makes_the_model_not_ready(

@@ -24,9 +24,9 @@ from app.serving import watch
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.files import serialise
-from model.reference.prediction import predict_rnn
 from tests.app.conftest import client_of, eventually
 from tests.models import random_checkpoint
+from tests.reference import predict_rnn
 
 
 def made(seed: int) -> checkpoints.Checkpoint:
@@ -406,7 +406,7 @@ def test_models_that_still_write_after_they_were_replaced_are_few(
     monkeypatch.setattr(watch, "MAX_RETIRED", 2)
     save(tmp_path / "one", 0)
     before = decode_threads()
-    with client_of(tmp_path, default_model=None, reload_s=0.02, max_num_chars=10**7, drain_s=3600) as client:
+    with client_of(tmp_path, default_model=None, reload_s=0.02, max_num_chars=10**7, request_timeout_s=3600) as client:
         registry = client.app.state.service.registry  # type: ignore[attr-defined]
         digests: list[str] = []
         release = threading.Event()
@@ -467,7 +467,9 @@ def test_a_directory_that_comes_later_is_replaced_or_lies_behind_a_link_that_mov
 
 def test_what_is_being_written_finishes_on_the_weights_it_began_with(tmp_path: Path) -> None:
     save(tmp_path / "one", 1)
-    with client_of(tmp_path, default_model=None, reload_s=0.05, max_num_chars=10**6, request_timeout_s=600) as client:
+    at_once = {"drain_s": 0}  # the limit at SIGTERM is no limit here
+    long_enough = {"max_num_chars": 10**6, "request_timeout_s": 600}
+    with client_of(tmp_path, default_model=None, reload_s=0.05, **long_enough, **at_once) as client:
         answers: list[str] = []
 
         def long() -> None:

@@ -11,11 +11,10 @@ from model.checkpoint import Checkpoint
 from model.decoding.engine import Engine
 from model.engines import choice as engines
 from model.engines import onnxruntime as ort_engine
-from model.engines.choice import open_engine
-from model.engines.mxnet import MXNetEngine
+from model.engines.choice import check, open_engine
 from model.errors import DeviceError
-from model.reference.device import mx
 from tests.models import tiny_checkpoint
+from tests.reference import MXNetEngine, mx, needs_mxnet
 
 NO_KERNEL = "no kernel image is available for execution on the device"
 NO_MEMORY = "cudaMalloc failed: out of memory"
@@ -48,7 +47,7 @@ def with_a_card(monkeypatch: pytest.MonkeyPatch, **problems: str | None) -> None
 @pytest.mark.parametrize(
     ("mxnet", "onnxruntime", "chosen"),
     [
-        (None, None, ("mxnet", "gpu")),
+        pytest.param(None, None, ("mxnet", "gpu"), marks=needs_mxnet),
         (NO_KERNEL, None, ("onnxruntime", "gpu")),
         (NO_KERNEL, NO_MEMORY, ("onnxruntime", "cpu")),
     ],
@@ -82,6 +81,7 @@ def test_a_machine_without_a_card_is_told_too_and_mxnet_is_not_asked(
     assert caplog.messages == ["using the CPU: no GPU is visible"]
 
 
+@needs_mxnet
 def test_an_engine_asked_for_by_name_stays_itself_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with_a_card(monkeypatch, mxnet=NO_MEMORY)
     engine = open_engine(tiny_checkpoint(), backend="mxnet")
@@ -105,6 +105,20 @@ def test_a_cpu_asked_for_by_name_asks_no_card_and_says_nothing(
     assert caplog.messages == []
 
 
+def test_whether_a_card_can_be_had_is_told_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_a_card(monkeypatch, mxnet=NO_KERNEL, onnxruntime=None)
+    check("gpu", "auto")
+    check("gpu", "onnxruntime")
+    with pytest.raises(DeviceError, match=f"^device: gpu cannot be used here: mxnet: {NO_KERNEL}$"):
+        check("gpu", "mxnet")
+
+
+def test_the_smallest_of_models_opens_on_a_cpu() -> None:
+    check("cpu", "onnxruntime")
+    check("auto", "auto")
+
+
+@needs_mxnet
 @pytest.mark.parametrize("stage", ["_build", "step"])
 def test_mxnet_on_a_card_that_fails_later_than_the_first_product_is_refused_not_a_crash(
     monkeypatch: pytest.MonkeyPatch, stage: str

@@ -15,26 +15,20 @@ from model.decoding.engine import CHOOSE, Engine
 from model.engines.choice import open_engine
 from model.errors import CheckpointError, DeviceError, OptionError
 from model.language_model import LanguageModel
-from model.reference import cells
-from model.reference.device import mx
-from model.reference.prediction import on_context, predict_rnn
 from tests.models import CELLS, random_prefix, tiny_checkpoint, with_parameters
+from tests.reference import mx, named, predict_rnn
 
-BACKENDS = ("onnxruntime", "mxnet")
+BACKENDS = (named("onnxruntime"), named("mxnet"))
 TIE = 1e-5  # of the logits' size
 NUM_CHARS = 12
 
 
 def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
-    """Whether the reference's two best logits are a tie where two texts part."""
+    """Whether the book's two best logits are a tie where two texts part."""
     at = next(place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
-    read = checkpoint.vocabulary.encode(one[:at])
-    parameters = on_context(checkpoint.parameters, mx.cpu())
-    state = cells.zero_state(checkpoint.config, 1, mx.cpu())
-    for index in read.tolist():
-        x = cells.one_hot(mx.nd.array([index], dtype="int32"), checkpoint.config.vocab_size)
-        H, state = cells.stack_step(checkpoint.config, x, state, parameters)
-    logits = np.sort(cells.output(H, parameters).asnumpy()[0])
+    p = {name: array.astype(np.float64) for name, array in checkpoint.parameters.items()}
+    Y, _ = book(checkpoint, p, checkpoint.vocabulary.encode(one[:at])[None, :])
+    logits = np.sort(Y[0])
     assert at >= len(prefix)
     return bool(logits[-1] - logits[-2] < TIE * np.abs(logits).max())
 

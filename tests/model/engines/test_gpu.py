@@ -15,9 +15,10 @@ from model.language_model import LanguageModel
 from model.processor import gpu_present
 from tests.model.engines.test_engines import tied_at
 from tests.models import CELLS, random_prefix, tiny_checkpoint
+from tests.reference import named
 
 pytestmark = pytest.mark.gpu
-BACKENDS = ("mxnet", "onnxruntime")
+BACKENDS = (named("mxnet"), named("onnxruntime"))
 
 
 @cache

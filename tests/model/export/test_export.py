@@ -15,10 +15,9 @@ from model.errors import CheckpointError, NextcharError
 from model.export import mxnet as export
 from model.export import onnx as onnx_export
 from model.export.onnx import TOLERANCE, onnx_difference, to_onnx, write_onnx
-from model.reference.device import mx
-from model.reference.prediction import predict_rnn
 from model.text.rules import TextRules
 from model.text.vocabulary import Vocabulary
+from tests.reference import mx, needs_mxnet, predict_rnn
 
 
 def checkpoint(cell: str = "rnn", layers: int = 1) -> Checkpoint:
@@ -84,6 +83,7 @@ def test_an_onnx_model_of_other_weights_is_not_written(tmp_path: Path, monkeypat
     assert not (tmp_path / "m.onnx").exists()
 
 
+@needs_mxnet
 def test_the_chapters_five_arrays_come_back_in_any_order_of_characters(tmp_path: Path) -> None:
     ours = checkpoint()
     export.to_mxnet(ours, tmp_path / "params")
@@ -107,6 +107,7 @@ def test_the_chapters_five_arrays_come_back_in_any_order_of_characters(tmp_path:
     assert predict_rnn("分开", 20, checkpoints.load(tmp_path / "back")) == predict_rnn("分开", 20, ours)
 
 
+@needs_mxnet
 def test_a_damaged_file_of_arrays_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
     ours = checkpoint()
     export.to_mxnet(ours, tmp_path / "params")
@@ -116,6 +117,7 @@ def test_a_damaged_file_of_arrays_is_an_error_and_not_the_end_of_the_process(tmp
         export.from_mxnet(tmp_path / "params", list(ours.vocabulary.characters), ours.rules)
 
 
+@needs_mxnet
 def test_arrays_under_names_and_of_float64_are_read_in_their_order(tmp_path: Path) -> None:
     ours = checkpoint()
     named = {n: mx.nd.array(ours.parameters[n], dtype="float64") for n in export.CHAPTER_ORDER}
@@ -141,6 +143,7 @@ def test_cells_that_the_chapter_has_not_are_not_exported_to_its_format(cell: str
     assert not list(tmp_path.iterdir())
 
 
+@needs_mxnet
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -192,6 +195,7 @@ def test_a_file_that_is_no_list_of_characters_is_a_sentence(content: bytes, tmp_
         export.read_vocabulary(tmp_path / "words.json")
 
 
+@needs_mxnet
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^.*params: cannot be written \(.*No such file"):
         export.to_mxnet(checkpoint(), tmp_path / "no folder" / "params")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from model.reference import bundled_libraries
+from tests.reference import needs_mxnet
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MXNet's wheel brings its libraries itself")
+pytestmark = needs_mxnet
 
 
 def run(program: str) -> str:

@@ -1,55 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from model.config import GATES, ModelConfig
-from model.reference import cells
-from model.reference.device import mx
-from model.reference.prediction import on_context
+from tests.book import Arrays, book_forward
+from tests.reference import cells, mx, needs_mxnet, on_context
+
+pytestmark = needs_mxnet
 
 N, T = 2, 5
 CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
-Arrays = dict[str, npt.NDArray[np.float64]]
 
 
 def float64_parameters(config: ModelConfig, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     return {name: rng.normal(0, 0.5, shape) for name, shape in config.parameter_shapes().items()}
-
-
-def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 1 / (1 + np.exp(-x))
-
-
-def book_forward(
-    config: ModelConfig, p: Arrays, indices: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]]]:
-    """The book's equations written again in NumPy, apart from the code under test: logits (T, N, V), last state."""
-    batch = indices.shape[0]
-    H = [np.zeros((batch, config.hidden_dim)) for _ in range(config.num_layers)]
-    C = [np.zeros((batch, config.hidden_dim)) for _ in range(config.num_layers)]
-    Y = []
-    for t in range(indices.shape[1]):
-        X = np.eye(config.vocab_size)[indices[:, t]]
-        for k in range(config.num_layers):
-            q = {name.split(".")[-1]: value for name, value in p.items() if f"layer{1 - k}." not in name}
-            if config.cell == "rnn":
-                H[k] = np.tanh(X @ q["W_xh"] + H[k] @ q["W_hh"] + q["b_h"])
-            elif config.cell == "gru":
-                Z = sigmoid(X @ q["W_xz"] + H[k] @ q["W_hz"] + q["b_z"])
-                R = sigmoid(X @ q["W_xr"] + H[k] @ q["W_hr"] + q["b_r"])
-                tilde = np.tanh(X @ q["W_xh"] + (R * H[k]) @ q["W_hh"] + q["b_h"])
-                H[k] = Z * H[k] + (1 - Z) * tilde
-            else:
-                gate = {g: X @ q[f"W_x{g}"] + H[k] @ q[f"W_h{g}"] + q[f"b_{g}"] for g in "ifoc"}
-                C[k] = sigmoid(gate["f"]) * C[k] + sigmoid(gate["i"]) * np.tanh(gate["c"])
-                H[k] = sigmoid(gate["o"]) * np.tanh(C[k])
-            X = H[k]
-        Y.append(X @ p["W_hy"] + p["b_y"])
-    state = [a for k in range(config.num_layers) for a in ((H[k], C[k]) if config.cell == "lstm" else (H[k],))]
-    return np.stack(Y), state
 
 
 def forward(config, parameters, indices, state):  # type: ignore[no-untyped-def]

@@ -5,7 +5,9 @@ import logging
 import pytest
 
 from model.errors import DeviceError
-from model.reference import device
+from tests.reference import device, needs_mxnet
+
+pytestmark = needs_mxnet
 
 
 @pytest.fixture

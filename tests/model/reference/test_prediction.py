@@ -1,25 +1,15 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from model.checkpoint import Checkpoint
 from model.config import GATES
 from model.errors import OptionError, UnknownCharactersError
-from model.reference.prediction import predict_rnn
 from model.text.rules import TextRules
-from tests.model.reference.test_cells import book_forward
+from tests.book import book_predict
 from tests.models import random_checkpoint
+from tests.reference import needs_mxnet, predict_rnn
 
-
-def book_text(checkpoint: Checkpoint, prefix: str, num_chars: int) -> str:
-    """Greedy text by the book's equations in float64 NumPy: the whole text is read anew for every character."""
-    parameters = {name: array.astype(np.float64) for name, array in checkpoint.parameters.items()}
-    text = prefix
-    for _ in range(num_chars):
-        Y, _ = book_forward(checkpoint.config, parameters, checkpoint.vocabulary.encode(text)[None, :])
-        text += checkpoint.vocabulary.characters[int(Y[-1, 0].argmax())]
-    return text
+pytestmark = needs_mxnet
 
 
 @pytest.mark.parametrize("cell", GATES)
@@ -27,7 +17,7 @@ def book_text(checkpoint: Checkpoint, prefix: str, num_chars: int) -> str:
 def test_the_text_is_the_books_computed_in_float64(cell: str, layers: int) -> None:
     checkpoint = random_checkpoint(cell, layers, scale=4.0, seed=layers)
     for prefix in ("分开", "战争中部队", "a"):
-        assert predict_rnn(prefix, 25, checkpoint) == book_text(checkpoint, prefix, 25)
+        assert predict_rnn(prefix, 25, checkpoint) == book_predict(prefix, 25, checkpoint)
 
 
 @pytest.mark.parametrize("num_chars", [0, 1, 7])

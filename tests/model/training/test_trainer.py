@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from model.errors import CheckpointError, CorpusError, OptionError, TrainingError, UnknownCharactersError
-from model.reference.prediction import predict_rnn
 from model.text import batches
 from model.text.corpus import Corpus
 from model.text.encoding import EncodedCorpus, encode
@@ -16,6 +15,7 @@ from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
 from model.training.backends.choice import open_backend
 from model.training.report import events
+from tests.reference import named, needs_mxnet, predict_rnn
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 40
 SMALL: dict[str, Any] = {
@@ -37,7 +37,7 @@ def epochs_of(happened: list[events.Event]) -> list[events.EpochDone]:
     return [e for e in happened if isinstance(e, events.EpochDone)]
 
 
-@pytest.mark.parametrize("backend", [pytest.param("mxnet", marks=pytest.mark.slow), "cpu"])
+@pytest.mark.parametrize("backend", [named("mxnet", slow=True), "cpu"])
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_perplexity_falls(cell: str, sampling: str, backend: str) -> None:
@@ -46,6 +46,7 @@ def test_perplexity_falls(cell: str, sampling: str, backend: str) -> None:
     assert last.train_perplexity < first.train_perplexity < 2 * 29
 
 
+@needs_mxnet
 def test_both_backends_train_to_the_same_parameters() -> None:
     both = {"cell": "gru", "sampling": "consecutive", "dropout_output": 0.2, "epochs": 2}
     (ours, _), (theirs, _) = (trained(TEXT[: len(TEXT) // 2], backend=name, **both) for name in ("cpu", "mxnet"))
@@ -216,7 +217,7 @@ def test_a_run_that_went_on_with_other_options_says_so_in_its_record() -> None:
     )
 
 
-@pytest.mark.parametrize("backend", ["cpu", "mxnet"])
+@pytest.mark.parametrize("backend", ["cpu", named("mxnet")])
 def test_a_run_that_diverges_at_once_says_what_to_lower_and_keeps_nothing(backend: str) -> None:
     trainer, happened = trained(
         learning_rate=1000.0, optimizer="sgd", loss_reduction="sum", clipping_theta=1e9, backend=backend

@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-import model.reference.device
 from model.arrays import zero_state
 from model.config import ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
 from model.training.backend import Backend, lent
 from model.training.backends import choice
-from model.training.backends import mxnet as reference
 from model.training.backends.choice import open_backend
 from model.training.backends.cpu import backend as fast
+from tests.reference import named, needs_mxnet
 
-BACKENDS = ("cpu", "mxnet")
+BACKENDS = (named("cpu"), named("mxnet"))
 
 
 def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, np.ndarray]:
@@ -87,6 +86,7 @@ def test_a_backend_that_cannot_do_what_is_asked_is_refused() -> None:
     assert open_backend("auto", "cpu", config).name == "cpu"
 
 
+@needs_mxnet
 def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     config, asked = ModelConfig("rnn", 1, 4, 5), list[str]()
 
@@ -94,7 +94,7 @@ def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.Monk
         asked.append(device)
         return SimpleNamespace(device_type="cpu")
 
-    monkeypatch.setattr(model.reference.device, "context", context)
+    monkeypatch.setattr("model.reference.device.context", context)
     for present in (False, True):
         monkeypatch.setattr(choice, "gpu_present", lambda answer=present: answer)
         for device in ("auto", "cpu", "gpu"):
@@ -102,10 +102,11 @@ def test_a_gpu_is_asked_for_only_where_there_may_be_one(monkeypatch: pytest.Monk
     assert asked == ["gpu", "auto", "gpu"]
 
 
+@needs_mxnet
 def test_a_gpu_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "gpu_present", lambda: True)
-    monkeypatch.setattr(model.reference.device, "try_gpu", lambda: SimpleNamespace(device_type="gpu"))
-    monkeypatch.setattr(reference, "MXNetBackend", lambda config, ctx: ctx.device_type)
+    monkeypatch.setattr("model.reference.device.try_gpu", lambda: SimpleNamespace(device_type="gpu"))
+    monkeypatch.setattr("model.training.backends.mxnet.MXNetBackend", lambda config, ctx: ctx.device_type)
     assert open_backend("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,62 +10,13 @@ import pytest
 
 from model.arrays import zero_state
 from model.config import GATES, ModelConfig
-from model.reference.device import mx
-from model.training.backends.mxnet import MXNetBackend
 from model.training.optimisation.dropout import NO_MASKS, Masks
+from tests.book import by_the_book
+from tests.reference import MXNetBackend, mx, needs_mxnet
+
+pytestmark = needs_mxnet
 
 N, T, H, V = 2, 3, 4, 5
-
-
-def sigma(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-def rnn(z: Callable[..., Any], H: Any, C: Any) -> Any:
-    return np.tanh(z("h", H)), C
-
-
-def gru(z: Callable[..., Any], H: Any, C: Any) -> Any:
-    Z, R = sigma(z("z", H)), sigma(z("r", H))
-    return Z * H + (1 - Z) * np.tanh(z("h", R * H)), C
-
-
-def lstm(z: Callable[..., Any], H: Any, C: Any) -> Any:
-    I, F, O = (sigma(z(g, H)) for g in "ifo")  # noqa: E741 - the book's letters
-    C = F * C + I * np.tanh(z("c", H))
-    return O * np.tanh(C), C
-
-
-CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
-
-
-def by_the_book(config: ModelConfig, p: Any, data: Any, labels: Any, state: Any, masks: Masks) -> tuple[Any, Any, Any]:
-    """The loss of each character (N, T), the logits of the last step (N, V) and the state, one row at a time."""
-    losses, logits, after = np.zeros(data.shape), [], [np.array(array) for array in state]
-    kinds = len(state) // config.num_layers
-    for n in range(len(data)):
-        for t in range(data.shape[1]):
-            x = np.eye(V)[data[n, t]]
-            for layer in range(config.num_layers):
-                name = f"layer{layer}." if config.num_layers > 1 else ""
-
-                def z(g: str, H: Any, name: str = name, layer: int = layer, x: Any = x) -> Any:
-                    W = p[f"{name}W_h{g}"]
-                    if masks.recurrent:
-                        place = GATES[config.cell].index(g) * len(W)
-                        W = W * masks.recurrent[layer][:, place : place + len(W)]
-                    return x @ p[f"{name}W_x{g}"] + H @ W + p[f"{name}b_{g}"]
-
-                own = after[layer * kinds : (layer + 1) * kinds]
-                new = CELLS[config.cell](z, own[0][n], own[-1][n])
-                for array, value in zip(own, new, strict=False):
-                    array[n] = value
-                hidden = masks.layers[layer] if layer + 1 < config.num_layers and masks.layers else None
-                x = own[0][n] * (1 if hidden is None else hidden[t, n])
-            y = (x if masks.output is None else x * masks.output[t, n]) @ p["W_hy"] + p["b_y"]
-            losses[n, t] = np.log(np.exp(y).sum()) - y[labels[n, t]]
-        logits.append(y)
-    return losses, np.array(logits), after
 
 
 def filled(cell: str, layers: int) -> tuple[ModelConfig, MXNetBackend, Any, Any, Any]:

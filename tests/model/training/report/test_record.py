@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from model.plain_record import worded
-from model.reference import device
 from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
@@ -18,6 +17,7 @@ from model.training import Trainer, TrainingOptions
 from model.training.position import Position
 from model.training.report import record as module
 from model.training.report.record import MAX_HISTORY, training_record
+from tests.reference import MXNET_EXISTS, mx
 
 TEXT = "the quick brown fox jumps over the lazy dog; " * 10
 
@@ -49,7 +49,7 @@ def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.Mo
     assert record["machine"] == os.uname().machine
     assert record["threads"] == len(os.sched_getaffinity(0))
     assert record["versions"] == {
-        "python": sys.version.split()[0], "numpy": np.__version__, "mxnet": device.mx.__version__
+        "python": sys.version.split()[0], "numpy": np.__version__, "mxnet": mx.__version__ if MXNET_EXISTS else None
     }  # fmt: skip
     monkeypatch.setattr(module, "MXNET_PACKAGES", ("there-is-none", "also-not"))
     assert training_record(trainer())["versions"]["mxnet"] is None

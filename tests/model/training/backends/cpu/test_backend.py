@@ -9,26 +9,32 @@ import pytest
 from model.config import GATES, ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
-from model.reference.device import mx
 from model.training.backends.choice import open_backend
 from model.training.backends.cpu.backend import CpuBackend
-from model.training.backends.mxnet import MXNetBackend
 from model.training.optimisation.dropout import draw
 from model.training.optimisation.initialise import initial_parameters
 from model.training.options import TrainingOptions
+from tests.book import by_the_book
+from tests.reference import MXNetBackend, mx, named, needs_mxnet
 
 N, T, V = 5, 6, 29  # rows that do not fill a block of four
 needs_bfloat16 = pytest.mark.skipif(not bfloat16.available(), reason="this processor does not multiply bfloat16")
 CASES = [(cell, layers) for cell in GATES for layers in (1, 2)]
 
 
-def pair(cell: str, layers: int, dtype: str, hidden_dim: int = 37) -> tuple[MXNetBackend, CpuBackend]:
+def filled(cell: str, layers: int, dtype: str, hidden_dim: int = 37) -> CpuBackend:
     config = ModelConfig(cell, layers, hidden_dim, V)
-    parameters = initial_parameters(config, np.random.default_rng(1), "uniform")
-    backends = MXNetBackend(config, mx.cpu(), dtype), CpuBackend(config, dtype, threads=2)
-    for backend in backends:
-        backend.load(parameters)
-    return backends
+    backend = CpuBackend(config, dtype, threads=2)
+    backend.load(initial_parameters(config, np.random.default_rng(1), "uniform"))
+    return backend
+
+
+def pair(cell: str, layers: int, dtype: str) -> tuple[MXNetBackend, CpuBackend]:
+    """The reference and the backend for CPUs, with the same weights."""
+    fast = filled(cell, layers, dtype)
+    reference = MXNetBackend(fast.config, mx.cpu(), dtype)
+    reference.load(initial_parameters(fast.config, np.random.default_rng(1), "uniform"))
+    return reference, fast
 
 
 def batch(backend: Any, dropout: float = 0.0) -> tuple[Any, ...]:
@@ -43,6 +49,19 @@ def batch(backend: Any, dropout: float = 0.0) -> tuple[Any, ...]:
     return data, labels, state, draw(rng, options, N, T)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(("cell", "layers"), CASES)
+def test_losses_and_state_are_those_of_the_books_equations(cell: str, layers: int, dropout: float) -> None:
+    fast = filled(cell, layers, "float64", hidden_dim=7)
+    inputs = batch(fast, dropout)
+    losses, _, after = by_the_book(fast.config, fast._book_views(fast.weights), *inputs)
+    loss, state = fast.gradients(*inputs)
+    assert loss == pytest.approx(losses.sum(), rel=1e-12)
+    for ours, theirs in zip(state, after, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+@needs_mxnet
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-12)])
 @pytest.mark.parametrize(("cell", "layers"), CASES)
 def test_gradients_losses_and_state_are_those_of_the_reference(
@@ -62,7 +81,7 @@ def test_gradients_losses_and_state_are_those_of_the_reference(
 
 @pytest.mark.parametrize(("cell", "layers"), CASES)
 def test_gradients_are_the_slopes_of_the_loss(cell: str, layers: int) -> None:
-    _, fast = pair(cell, layers, "float64", hidden_dim=7)
+    fast = filled(cell, layers, "float64", hidden_dim=7)
     inputs = batch(fast, dropout=0.3)
     fast.gradients(*inputs)
     gradient, step = fast.gradient.copy(), 1e-5
@@ -78,7 +97,7 @@ def test_gradients_are_the_slopes_of_the_loss(cell: str, layers: int) -> None:
 
 @pytest.mark.parametrize("cell", GATES)
 def test_one_sequence_equals_its_pieces(cell: str) -> None:
-    _, fast = pair(cell, 2, "float64")
+    fast = filled(cell, 2, "float64")
     data, labels, state, _ = batch(fast)
     whole, end = fast.losses(data, labels, state)
     pieces = []
@@ -90,6 +109,7 @@ def test_one_sequence_equals_its_pieces(cell: str) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
+@needs_mxnet
 @pytest.mark.parametrize("cell", GATES)
 def test_steps_give_the_logits_of_the_reference(cell: str) -> None:
     reference, fast = pair(cell, 2, "float32")
@@ -99,17 +119,18 @@ def test_steps_give_the_logits_of_the_reference(cell: str) -> None:
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_parameters_come_back_as_they_were_put_in() -> None:
-    for backend in pair("gru", 2, "float32"):
-        parameters = initial_parameters(backend.config, np.random.default_rng(4), "uniform")
-        backend.load(parameters)
-        back = backend.named(backend.weights)
-        assert list(back) == list(backend.config.parameter_shapes())
-        assert all(np.array_equal(back[name], parameters[name]) for name in parameters)
+@pytest.mark.parametrize("name", [named("cpu"), named("mxnet")])
+def test_parameters_come_back_as_they_were_put_in(name: str) -> None:
+    backend = open_backend(name, "cpu", ModelConfig("gru", 2, 37, V))
+    parameters = initial_parameters(backend.config, np.random.default_rng(4), "uniform")
+    backend.load(parameters)
+    back = backend.named(backend.weights)
+    assert list(back) == list(backend.config.parameter_shapes())
+    assert all(np.array_equal(back[name], parameters[name]) for name in parameters)
 
 
 def test_the_same_batch_gives_the_same_bytes() -> None:
-    _, fast = pair("lstm", 2, "float32")
+    fast = filled("lstm", 2, "float32")
     inputs = batch(fast, dropout=0.3)
     fast.gradients(*inputs)
     first = fast.gradient.tobytes()
@@ -121,7 +142,7 @@ def test_the_same_batch_gives_the_same_bytes() -> None:
 @needs_bfloat16
 @pytest.mark.parametrize(("cell", "layers"), CASES)
 def test_bfloat16_changes_gradients_by_its_rounding_only(cell: str, layers: int) -> None:
-    _, exact = pair(cell, layers, "float32")
+    exact = filled(cell, layers, "float32")
     rounded = CpuBackend(exact.config, threads=2, precision="bfloat16")
     rounded.weights[:] = exact.weights
     inputs = batch(exact, dropout=0.3)
@@ -135,7 +156,7 @@ def test_bfloat16_changes_gradients_by_its_rounding_only(cell: str, layers: int)
 
 @needs_bfloat16
 def test_losses_and_steps_are_float32_whatever_the_precision_of_training() -> None:
-    _, exact = pair("lstm", 2, "float32")
+    exact = filled("lstm", 2, "float32")
     rounded = CpuBackend(exact.config, threads=2, precision="bfloat16")
     rounded.weights[:] = exact.weights
     data, labels, state, _ = batch(exact)
