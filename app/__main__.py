@@ -67,7 +67,7 @@ def check_device(settings: Settings) -> None:
     if settings.device != "gpu" and settings.backend != "mxnet":
         return
     try:
-        check(settings.device, settings.backend)
+        check("gpu" if settings.device == "gpu" else "cpu", settings.backend)
     except DeviceError as error:
         asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "BACKEND is 'mxnet'"
         raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}") from error

@@ -59,7 +59,7 @@ def test_what_is_asked_for_by_name_and_is_not_there_ends_the_start(
         monkeypatch.setenv(PREFIX + name, value)
     assert start.main() == 2
     assert capsys.readouterr().err == sentence + "\n"
-    assert asked == [(variables.get("DEVICE", "auto"), variables.get("BACKEND", "auto"))]
+    assert asked == [(variables.get("DEVICE", "cpu"), variables.get("BACKEND", "auto"))]
 
 
 @pytest.mark.parametrize("variables", [{}, {"DEVICE": "auto"}, {"DEVICE": "cpu"}, {"BACKEND": "onnxruntime"}])
