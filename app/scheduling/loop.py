@@ -1,6 +1,6 @@
 """What the scheduler asks of the event loop and of a clock: asyncio's own has it all, and a test's may be a list.
 
-Only `scheduler` and `worker` are handed these; what stands below them knows neither asyncio nor the time.
+What stands below `scheduler` and `worker` knows no asyncio, and the time by the clock that it is handed alone.
 """
 
 from __future__ import annotations

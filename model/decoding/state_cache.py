@@ -67,12 +67,15 @@ class StateCache:
         self._lengths.clear()
         self.size = 0
 
-    def check(self) -> None:
-        """That what is counted is what is there. Raises AssertionError."""
-        size = sum(entry.size for entry in self._entries.values())
-        assert self.size == size, f"{self.size} bytes are counted, and {size} are held"
-        assert size <= self.capacity, "more is held than may be"
-        assert self._lengths == Counter(length for length, _ in self._entries), "lengths that no entry has, or not all"
+    def check(self, each: bool = False) -> None:
+        """That what is counted is what is there. each: entry by entry, 0.1 s for 32,000. Raises AssertionError."""
+        assert self.size <= self.capacity, "more is held than may be"
+        assert self._lengths.total() == len(self._entries), "more or fewer lengths are counted than there are entries"
+        assert bool(self.size) == bool(self._entries), "bytes are counted of nothing, or entries not at all"
+        if each:
+            size = sum(entry.size for entry in self._entries.values())
+            assert self.size == size, f"{self.size} bytes are counted, and {size} are held"
+            assert self._lengths == Counter(length for length, _ in self._entries), "lengths that no entry has"
 
     def _drop(self, key: tuple[int, int]) -> None:
         entry = self._entries.pop(key, None)

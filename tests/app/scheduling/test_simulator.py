@@ -303,6 +303,7 @@ class Simulation:
         scheduler.check()
         batch.check()
         inbox.check(batch.__contains__)
+        scheduler.cache.check(each=True)
         on_the_way = [call for _, (calls,) in self.loop.soon for call in calls]
         answered = Counter(id(call.__self__) for call, _ in on_the_way if call.__name__ != "push")
         for job in scheduler._open:

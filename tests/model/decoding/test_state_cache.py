@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -143,16 +145,18 @@ def test_beginnings_that_differ_in_one_character_or_in_order_have_hashes_of_thei
 
 
 def test_a_cache_whose_counts_are_wrong_says_which() -> None:
-    broken = {
-        "1 bytes are counted, and": lambda cache: setattr(cache, "size", 1),
-        "more is held than may be": lambda cache: setattr(cache, "capacity", cache.size - 1),
-        "lengths that no entry has": lambda cache: cache._lengths.update({1: 1}),
-    }
-    for says, break_it in broken.items():
+    broken: list[tuple[str, bool, Any]] = [
+        ("1 bytes are counted, and", True, lambda cache: setattr(cache, "size", 1)),
+        ("counted of nothing, or entries not at all", False, lambda cache: setattr(cache, "size", 0)),
+        ("more is held than may be", False, lambda cache: setattr(cache, "capacity", cache.size - 1)),
+        ("more or fewer lengths are counted", False, lambda cache: cache._lengths.update({1: 1})),
+        ("lengths that no entry has", True, lambda cache: cache._lengths.update({1: 1, 2: -1})),
+    ]
+    for says, each, break_it in broken:
         cache = StateCache(10_000)
         for indices in (ids(1), ids(2), ids(1, 2)):
             cache.put(indices, state(1))
-        cache.check()
+        cache.check(each=True)
         break_it(cache)
         with pytest.raises(AssertionError, match=says):
-            cache.check()
+            cache.check(each)
