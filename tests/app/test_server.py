@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -187,7 +188,9 @@ def test_at_a_signal_open_requests_finish_new_ones_get_503_and_it_exits_0(
     models_dir: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     # No time is limited here but by how long the answer takes, on whatever machine.
-    settings = {"NEXTCHAR_REQUEST_TIMEOUT_S": "600", "NEXTCHAR_DRAIN_S": "600", "NEXTCHAR_MAX_NUM_CHARS": "1000000"}
+    settings: dict[str, Any] = {
+        "NEXTCHAR_REQUEST_TIMEOUT_S": "600", "NEXTCHAR_DRAIN_S": "600", "NEXTCHAR_MAX_NUM_CHARS": "1000000",
+    }  # fmt: skip
     server = Server(tmp_path, models_dir, **settings)
     answers: list[httpx.Response] = []
 
