@@ -92,7 +92,7 @@ def by_the_book(config: ModelConfig, p: Any, data: Any, labels: Any, state: Any,
     kinds = len(state) // config.num_layers
     for n in range(len(data)):
         for t in range(data.shape[1]):
-            x = np.eye(config.vocab_size)[data[n, t]] * (1 if masks.input is None else masks.input[t, n])
+            x = np.eye(config.vocab_size)[data[n, t]]
             for layer in range(config.num_layers):
                 name = f"layer{layer}." if config.num_layers > 1 else ""
 

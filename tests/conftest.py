@@ -17,7 +17,7 @@ from tests.programs import pytest_terminal_summary, pytest_unconfigure
 __all__ = ["pytest_terminal_summary", "pytest_unconfigure", "saved"]
 
 # httpx reads the certificates of all authorities for each request that no client of its own makes: 20 ms each time.
-ssl.create_default_context = cache(ssl.create_default_context)
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
 # A test takes as long as the machine lets it: none fails for its time.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.arrays import Float32s
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.text.rules import TextRules
@@ -51,7 +52,7 @@ def tiny_checkpoint(
     return replace(plain, parameters=parameters, training={}, digest=f"{seed:064x}")
 
 
-def with_parameters(checkpoint: Checkpoint, **changes: np.ndarray) -> Checkpoint:
+def with_parameters(checkpoint: Checkpoint, **changes: Float32s) -> Checkpoint:
     return replace(checkpoint, parameters={**checkpoint.parameters, **changes})
 
 

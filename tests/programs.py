@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def install() -> str | None:
         packages = [package for name in wanted for package in PROGRAMS[name].packages]
         print(f"test-deps: apt-get install {' '.join(packages)}", flush=True)
         apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-        quiet = {"stdout": subprocess.DEVNULL, "check": False}
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": False}
         subprocess.run([*apt, "update"], **quiet)
         subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], **quiet)
     if find("chromium") is None:

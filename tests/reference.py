@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,7 +33,7 @@ __all__ = [
 ]  # fmt: skip
 needs_mxnet = pytest.mark.skipif(not MXNET_EXISTS, reason=NO_MXNET)
 
-if MXNET_EXISTS:
+if TYPE_CHECKING or MXNET_EXISTS:
     from model.engines.mxnet import MXNetEngine
     from model.reference import cells, device
     from model.reference.device import mx

@@ -30,7 +30,13 @@ SERVICE_KEYS = {
 
 def settings_in_example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    return dict(re.fullmatch(r"#(NEXTCHAR_\w+)=(.*)", line).groups() for line in lines if line.startswith(f"#{PREFIX}"))  # type: ignore[union-attr]
+    shown = {}
+    for line in lines:
+        if line.startswith(f"#{PREFIX}"):
+            found = re.fullmatch(r"#(NEXTCHAR_\w+)=(.*)", line)
+            assert found, line
+            shown[found[1]] = found[2]
+    return shown
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:

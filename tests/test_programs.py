@@ -172,7 +172,7 @@ def test_without_apt_playwright_brings_a_chromium_and_the_rest_is_named(
 
 
 def test_a_playwright_that_does_not_start_has_no_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_api, "sync_playwright", lambda: contextlib.closing(None))
+    monkeypatch.setattr(sync_api, "sync_playwright", lambda: contextlib.nullcontext(None))
     programs.playwrights_chromium.cache_clear()
     assert programs.playwrights_chromium() is None
     programs.playwrights_chromium.cache_clear()

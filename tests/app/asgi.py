@@ -69,7 +69,8 @@ def passes_what_is_not_http(make: Callable[[Any], Any]) -> None:
     """The very same objects reach the app behind the middleware where the scope is not one of HTTP."""
     inside = Inside()
     for kind in ("lifespan", "websocket"):
-        given = ({"type": kind, "path": "/models", "headers": []}, object(), object())
+        scope: dict[str, Any] = {"type": kind, "path": "/models", "headers": []}
+        given = (scope, object(), object())
         asyncio.run(make(inside)(*given))
         passed = inside.calls.pop()
         assert all(a is b for a, b in zip(passed, given, strict=True))

@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.middleware.request_log import RequestLog
 from app.operation.metrics import Metrics
+from app.serving.service import Service
 from app.settings import Settings
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -60,6 +61,12 @@ def answer_of(client: TestClient, status: int = 200, **fields: Any) -> dict[str,
     assert response.status_code == status, response.text
     body: dict[str, Any] = response.json()
     return body
+
+
+def service_behind(client: TestClient) -> Service:
+    app: Any = client.app
+    service: Service = app.state.service
+    return service
 
 
 def metrics_of(app: Any) -> Metrics:

@@ -134,7 +134,7 @@ def main(models_dir: Path, style: str) -> None:
                 with mock.patch.object(layer, "app", failing):
                     ask(client, REQUESTS[:1])
         service = app.state.service
-        everywhere = [
+        everywhere: list[contextlib.AbstractContextManager[Any]] = [
             mock.patch.object(fastapi.routing, "run_endpoint_function", fail_later),
             mock.patch.object(fastapi.routing, "run_endpoint_function", quote_begun),
             mock.patch.object(fastapi.routing, "run_endpoint_function", leave_a_failed_task),

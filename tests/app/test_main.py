@@ -106,7 +106,9 @@ def test_keys_limits_names_and_kinds_are_those_of_the_settings(guarded: TestClie
     assert many[-1] == 429
     metrics = metrics_of(guarded.app)
     labels = {"route": "/models", "method": "GET", "status": "200"}
-    assert metrics.registry.get_sample_value("nextchar_request_count_total", labels) >= 2
+    count = metrics.registry.get_sample_value("nextchar_request_count_total", labels)
+    assert count is not None
+    assert count >= 2
 
 
 def test_a_secret_is_the_settings_own_or_drawn_for_each_app(empty: Path) -> None:

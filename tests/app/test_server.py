@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
 from model import checkpoint as checkpoints
-from tests.app.conftest import Server
+from tests.app.conftest import Server, eventually
 from tests.reference import predict_rnn
 
 
@@ -121,19 +122,15 @@ def test_text_of_any_script_is_text(server: Server) -> None:
         assert body["errors"][0]["unknown"][0]["character"] in "é👩\u200d🚀שלוםا\u064b\u202e"
 
 
-def wait_until(server: Server, running: bool) -> None:
-    """Until requests run, or until none does."""
-    deadline = time.monotonic() + 30
-    line = 'nextchar_num_requests_running{model="tiny"} 0.0'
-    while (line not in httpx.get(f"{server.url}/metrics").text) != running:
-        assert time.monotonic() < deadline, "the rows were never freed" if not running else "nothing ever ran"
-        time.sleep(0.01)
+def figure(server: Server, name: str) -> float:
+    """Of the model tiny, as /metrics has it."""
+    (value,) = re.findall(rf'^nextchar_{name}{{model="tiny"}} (\S+)$', httpx.get(f"{server.url}/metrics").text, re.M)
+    return float(value)
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])
 def test_a_client_that_leaves_frees_its_row(server: Server, stream: str) -> None:
-    line = 'nextchar_requests_cancelled_total{model="tiny"} '
-    before = float(httpx.get(f"{server.url}/metrics").text.split(line)[1].split("\n")[0])
+    before = figure(server, "requests_cancelled_total")
     connections = []
     for _ in range(5):
         connection = socket.create_connection(("127.0.0.1", server.port))
@@ -142,12 +139,12 @@ def test_a_client_that_leaves_frees_its_row(server: Server, stream: str) -> None
             % stream.encode()
         )
         connections.append(connection)
-    wait_until(server, running=True)
+    eventually(lambda: figure(server, "num_requests_running"))
     for connection in connections:
         connection.close()
-    wait_until(server, running=False)
-    after = float(httpx.get(f"{server.url}/metrics").text.split(line)[1].split("\n")[0])
-    assert after > before
+    # Rows of an unread stream rest, and then none runs though its client is there still: who left counts.
+    eventually(lambda: figure(server, "requests_cancelled_total") > before)
+    eventually(lambda: figure(server, "num_requests_running") == 0)
     assert still_writes(server)
 
 
@@ -187,7 +184,9 @@ def test_at_a_signal_open_requests_finish_new_ones_get_503_and_it_exits_0(
     models_dir: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     # No time is limited here but by how long the answer takes, on whatever machine.
-    settings = {"NEXTCHAR_REQUEST_TIMEOUT_S": "600", "NEXTCHAR_DRAIN_S": "600", "NEXTCHAR_MAX_NUM_CHARS": "1000000"}
+    settings: dict[str, Any] = {
+        "NEXTCHAR_REQUEST_TIMEOUT_S": "600", "NEXTCHAR_DRAIN_S": "600", "NEXTCHAR_MAX_NUM_CHARS": "1000000",
+    }  # fmt: skip
     server = Server(tmp_path, models_dir, **settings)
     answers: list[httpx.Response] = []
 

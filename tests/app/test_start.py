@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(start, "configure", lambda *_: None)
-    monkeypatch.setattr(start.faulthandler, "enable", lambda: None)
+    monkeypatch.setattr("app.__main__.faulthandler.enable", lambda: None)
     monkeypatch.setattr(start, "check", check)
     monkeypatch.setattr(start, "create_app", serve)
     return asked

@@ -83,7 +83,7 @@ def test_a_page_is_our_own_when_its_host_and_port_are_ours(origin: str, host: st
 
 
 def test_only_a_loopback_address_has_names_that_are_known() -> None:
-    local = {"localhost", "127.0.0.1", "[::1]"}
+    local = frozenset({"localhost", "127.0.0.1", "[::1]"})
     assert local_names("127.0.0.1") == local_names("localhost") == local_names("::1") == local
     assert local_names("127.0.0.5") == local | {"127.0.0.5"}
     assert local_names("0.0.0.0") is local_names("::") is local_names("192.168.1.2") is local_names("a.example") is None
@@ -136,5 +136,5 @@ def test_a_refused_origin_is_named(word: str) -> None:
 
 def test_a_loopback_address_of_version_6_stands_in_brackets() -> None:
     # Python takes the whole of 127.0.0.0/8 and ::1 for loopback, and mapped ones only from 3.13 on.
-    assert local_names("0:0:0:0:0:0:0:1") == {"localhost", "127.0.0.1", "[::1]", "[0:0:0:0:0:0:0:1]"}
+    assert local_names("0:0:0:0:0:0:0:1") == frozenset({"localhost", "127.0.0.1", "[::1]", "[0:0:0:0:0:0:0:1]"})
     assert local_names("LOCALHOST") == local_names("127.0.0.1")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,7 +28,7 @@ PLACES = {"PATH", "PYTHONPATH", "NEXTCHAR_MODELS_DIR"}
 def running(
     request: pytest.FixtureRequest, models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    environment = {**FILE.stage("base").environment(), **FILE.stages[-1].environment()}
+    environment: dict[str, Any] = {**FILE.stage("base").environment(), **FILE.stages[-1].environment()}
     environment = {name: value for name, value in environment.items() if name not in PLACES}
     assert FILE.stages[-1].exec_form("CMD") == ["python", "-m", "app"], "which is what Server runs"
     with Server(tmp_path_factory.mktemp("image"), models_dir, NEXTCHAR_ENGINE=request.param, **environment) as server:

@@ -37,7 +37,7 @@ def example(cell: str, layers: int, dtype: str) -> tuple[CpuBackend, dict[str, A
     text = rng.integers(0, V, (N, T + 1)).astype(np.int32)
     state = tuple(
         rng.normal(0, 0.5, array.shape).astype(dtype)
-        for array in zero_state(config.state_names, N, config.hidden_dim, dtype)
+        for array in zero_state(config.state_names, N, config.hidden_dim, np.dtype(dtype))
     )
     return backend, leaves, (text[:, :-1], text[:, 1:], state)
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import files
 from model.checkpoint import FILE_NAME, Checkpoint, load, parse, save
 from model.config import ModelConfig
 from model.errors import CheckpointError
@@ -201,9 +200,9 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_behind(
             file = real(*arguments)
             return type("Full", (), {"__enter__": lambda s: s, "__exit__": lambda *_: file.close(), "write": full})()
 
-        monkeypatch.setattr(files.os, "fdopen", fdopen)
+        monkeypatch.setattr("model.files.os.fdopen", fdopen)
     else:
-        monkeypatch.setattr(files.os, step, full)
+        monkeypatch.setattr(f"model.files.os.{step}", full)
     with pytest.raises(CheckpointError, match=r"not saved \(No space left on device\)"):
         save(tmp_path / "m", random_checkpoint(seed=9))
     monkeypatch.undo()
@@ -218,7 +217,7 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed(tmp_path: Path, monkeypat
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, tempfile
 from tests.model.test_checkpoint import *
 
 def kill(*_, **__):
@@ -246,7 +245,7 @@ elif step == "folder":
         os.fsync = kill
     os.replace = replace_then_arm
 else:
-    owner, name = {"mkstemp": (files.tempfile, "mkstemp"), "read": (Path, "read_bytes")}.get(step, (os, step))
+    owner, name = {"mkstemp": (tempfile, "mkstemp"), "read": (Path, "read_bytes")}.get(step, (os, step))
     setattr(owner, name, kill)
 save(sys.argv[1], random_checkpoint(seed=9))
 """

@@ -94,7 +94,7 @@ def test_five_of_the_worst_and_of_the_best_lines_are_shown_the_extreme_ones_firs
     assert list(result.worst_lines) == by_loss[::-1][:5]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 60), st.floats(0.05, 1))
 def test_what_is_measured_is_the_end_of_what_max_chars_leaves(max_chars: int, last: float) -> None:
     checkpoint, text = random_checkpoint(), "Some words,\r\nas they were written: and some more of them."

@@ -129,6 +129,7 @@ def test_a_name_that_no_file_has_is_a_sentence(name: str, tmp_path: Path) -> Non
     refusal(tmp_path / name)
 
 
+ODD_VALUES: tuple[Any, ...] = (None, "", "x", -1, 0, 2**70, 1.0, 1e999, [], {}, [[]], {"a": {}})
 HEADERS: list[object] = [
     [],
     None,
@@ -149,7 +150,7 @@ HEADERS: list[object] = [
     *[
         {"__metadata__": metadata(**{key: value})}
         for key in ("cell", "num_layers", "hidden_dim", "vocab_size", "lowercase", "newlines", "normalisation", "x\x1b")
-        for value in (None, "", "x", -1, 0, 2**70, 1.0, 1e999, [], {}, [[]], {"a": {}})
+        for value in ODD_VALUES
     ],
 ]  # fmt: skip
 
@@ -227,7 +228,9 @@ def test_memory_that_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pyt
             raise MemoryError
 
     monkeypatch.setattr(
-        checkpoints, "read_tensors", lambda opened, *given: files.read_tensors(NoMemory(opened), *given)
+        checkpoints,
+        "read_tensors",
+        lambda opened, *given: files.read_tensors(NoMemory(opened), *given),  # type: ignore[arg-type]
     )
     assert "there is no memory for them" in refusal(tmp_path)
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
-from model import evaluation
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
+from model.training.backends.cpu.backend import CpuBackend
 from nextchar.evaluate import program
 from tests.models import random_checkpoint
 
@@ -30,17 +30,17 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开éıσς\u0307\n"
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The indices whose losses are computed, the first one's left out."""
     labels: list[int] = []
-    real = evaluation.CpuBackend.losses
+    real = CpuBackend.losses
 
     def losses(self: Any, data: Any, wanted: Any, state: Any) -> Any:
         labels.extend(wanted[0].tolist())
         return real(self, data, wanted, state)
 
-    monkeypatch.setattr(evaluation.CpuBackend, "losses", losses)
+    monkeypatch.setattr(CpuBackend, "losses", losses)
     return labels
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     st.lists(
         st.sampled_from(["\r\n", "\n", "\r", "\r\n\r\n", "aB", " ", "É", "e\u0301", "İ", "Σ", "分开", "x"]), min_size=3

@@ -20,7 +20,7 @@ def run(*arguments: object, stdin: str = "") -> Result:
 
 
 def test_each_prefix_is_continued_as_the_reference_does(saved: Path) -> None:
-    command = [sys.executable, "-m", "nextchar", "generate", saved, "分开", "不分开", "--num-chars", "20"]
+    command = [sys.executable, "-m", "nextchar", "generate", str(saved), "分开", "不分开", "--num-chars", "20"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     checkpoint = checkpoints.load(saved)
     assert result.stdout.splitlines() == [predict_rnn(prefix, 20, checkpoint) for prefix in ("分开", "不分开")]

@@ -63,7 +63,7 @@ def tensors(out: Path) -> dict[str, bytes]:
 def test_a_killed_run_that_is_taken_up_ends_with_the_bytes_of_one_that_was_not(text: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(text, whole, *SMALL)[0] == 0
-    kills, resume = 0, []
+    kills, resume = 0, list[str]()
     while kills < 2:
         process = start(text, broken, "--save-every", "0", *resume)
         while process.poll() is None and not (broken / RESUME_NAME).exists():

@@ -7,7 +7,7 @@ import pytest
 
 from app.middleware.draining import ALWAYS, DrainGate
 from tests.app.asgi import Inside, ask, passes_what_is_not_http, scope_of
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, service_behind
 
 
 def test_what_is_not_http_passes_while_it_is_stopping() -> None:
@@ -38,7 +38,7 @@ def test_operators_see_it_drain(path: str) -> None:
 
 def test_once_it_is_stopping_nothing_new_is_taken_but_what_operators_look_at(models_dir: Path) -> None:
     with client_of(models_dir) as client:
-        client.app.state.service.draining = True  # type: ignore[attr-defined]
+        service_behind(client).draining = True
         for path in ("/generate?prefix=a", "/models", "/", "/nothing/here"):
             refused = client.get(path)
             assert (refused.status_code, refused.headers["connection"]) == (503, "close"), path

@@ -22,7 +22,7 @@ def pages(inside: Any, bound: str = "127.0.0.1", origins: Any = (), hosts: Any =
     return ForeignPages(inside, bound, origins, hosts)
 
 
-def status(method: str = "GET", path: str = "/models", about: dict[str, Any] | None = None, **headers: str) -> int:
+def status(method: str = "GET", path: str = "/models", about: dict[str, Any] | None = None, **headers: Any) -> int:
     return ask(pages(Inside(), **(about or {})), scope_of(method, path, **headers)).status
 
 
@@ -49,7 +49,7 @@ def test_what_is_refused_does_not_get_inside_and_what_passes_is_unchanged() -> N
     ],
 )
 def test_a_refusal_names_the_header_its_value_and_the_setting_that_allows_it(
-    headers: dict[str, str], words: tuple[str, str]
+    headers: dict[str, Any], words: tuple[str, str]
 ) -> None:
     detail = json.loads(ask(pages(Inside()), scope_of(**headers)).body)["detail"]
     assert detail.startswith(words[0])
@@ -106,7 +106,7 @@ def test_a_pages_request_is_taken_from_here_and_from_named_origins(headers: dict
 @pytest.mark.parametrize("mode", ["navigate", "cors", None])
 def test_a_link_may_open_a_page_and_nothing_else(method: str, path: str, mode: str | None) -> None:
     opens = method != "POST" and path in ("/", "/docs") and mode == "navigate"
-    headers = {"Sec_Fetch_Site": "cross-site", **({} if mode is None else {"Sec_Fetch_Mode": mode})}
+    headers: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", **({} if mode is None else {"Sec_Fetch_Mode": mode})}
     assert status(method, path, **headers) == (200 if opens else 403)
     assert status(method, path, Origin="https://evil.example", **headers) == 403
 

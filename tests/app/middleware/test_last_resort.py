@@ -113,7 +113,7 @@ def counted(client: TestClient, name: str, **labels: str) -> float:
     return metrics_of(client.app).registry.get_sample_value(name, labels) or 0.0
 
 
-def middleware_of(app: FastAPI) -> Iterator[Any]:
+def middleware_of(app: Any) -> Iterator[Any]:
     """From the outermost to the innermost."""
     layer = app.middleware_stack
     while layer is not None:
@@ -121,7 +121,8 @@ def middleware_of(app: FastAPI) -> Iterator[Any]:
         layer = getattr(layer, "app", None)
 
 
-def ask(client: TestClient, method: str, path: str, **fields: Any) -> tuple[httpx.Response, list[Any]]:
+def ask(client: TestClient, method: str, path: str, **fields: Any) -> tuple[Any, list[Any]]:
+    """The answer, whose type depends on which httpx the client has, and the lines of the log."""
     with capture_logs() as lines:
         answer = client.request(
             method, path.replace("{name}", "tiny"), headers={"Origin": ORIGIN, "X-Request-ID": "followed-7"}, **fields
@@ -156,10 +157,10 @@ def test_an_error_in_a_middleware_is_one_too_or_breaks_the_answer_off(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, begun: bool
 ) -> None:
     with client_of(models_dir, cors_origins=ORIGIN) as client:
-        layers = [layer for layer in middleware_of(client.app) if type(layer).__name__ == name]  # type: ignore[arg-type]
+        layers = [layer for layer in middleware_of(client.app) if type(layer).__name__ == name]
         assert layers
         layer = layers[-1]  # of LastResort the inner one: the outer answers for it
-        outer = next(o for o in middleware_of(client.app) if getattr(o, "app", None) is layer)  # type: ignore[arg-type]
+        outer = next(o for o in middleware_of(client.app) if getattr(o, "app", None) is layer)
 
         async def fail(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":

@@ -80,7 +80,8 @@ def test_what_is_not_http_is_not_logged() -> None:
 )
 def test_a_request_has_one_name_in_its_answer_and_in_every_line_until_it_ends(given: str | None, kept: bool) -> None:
     logged = Logged(start(), piece())
-    [begins, _] = logged.ask(scope_of(**({} if given is None else {"X_Request_ID": given})))
+    headers: dict[str, Any] = {} if given is None else {"X_Request_ID": given}
+    [begins, _] = logged.ask(scope_of(**headers))
     name = Headers(raw=begins["headers"])["x-request-id"]
     assert name == given if kept else re.fullmatch("[0-9a-f]{32}", name)
     assert logged.bound == {"request_id": name}

@@ -33,7 +33,9 @@ def refused(own: Settings | None = None, **fields: Any) -> ProblemError:
     """As a client is told of it."""
     with pytest.raises((ProblemError, NextcharError)) as caught:
         asked(own=own, **fields)
-    problem = caught.value if isinstance(caught.value, ProblemError) else from_domain(caught.value)
+    error = caught.value
+    assert isinstance(error, (ProblemError, NextcharError))
+    problem = error if isinstance(error, ProblemError) else from_domain(error)
     assert problem.detail.startswith(f"{problem.errors[0]['field']}: ")
     return problem
 
@@ -83,7 +85,7 @@ def test_the_seed_is_the_one_given_else_the_tokens_own_else_the_one_drawn_before
     """own: the token's seed; without a token it cannot matter."""
     if token:
         request = asked(prefix=None, state=MODEL.token(own), **fields).request
-        assert (len(request.prefix), request.prefix.dtype) == (0, np.int64)
+        assert (len(request.prefix), request.prefix.dtype) == (0, np.dtype(np.int64))
         assert request.state is not None
         assert (request.state.position, request.state.pending) == (41, 3)
         assert request.sampling.seed == seed

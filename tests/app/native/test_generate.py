@@ -23,7 +23,7 @@ from app.wire.body_kind import FORM, JSON
 from app.wire.problems import ProblemError
 from model import checkpoint as checkpoints
 from tests.app.asgi import scope_of
-from tests.app.conftest import answer_of, client_of
+from tests.app.conftest import answer_of, client_of, service_behind
 from tests.reference import predict_rnn
 
 
@@ -72,7 +72,7 @@ def test_a_head_has_the_headers_without_the_length() -> None:
 
 
 def test_where_a_body_is_empty_the_query_alone_counts(client: TestClient) -> None:
-    params = {"prefix": "分开", "num_chars": 9}
+    params: dict[str, Any] = {"prefix": "分开", "num_chars": 9}
     whole = client.get("/generate", params=params).json()["text"]
     assert len(whole) == 2 + 9
     assert client.post("/generate", params=params).json()["text"] == whole
@@ -93,7 +93,8 @@ def stream(client: TestClient, last: str | None = None, **fields: Any) -> list[t
 
 
 def test_a_stream_goes_on_behind_the_event_that_is_named(client: TestClient) -> None:
-    fields = {"prefix": "分开", "num_chars": 200, "temperature": 1.0}  # without a seed: the id carries the drawn one
+    # Without a seed: the id carries the drawn one.
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 200, "temperature": 1.0}
     *chunks, (_, done) = stream(client, **fields)
     texts = [json.loads(data)["text"] for _, data in chunks]
     assert "".join(texts) == json.loads(done)["generated"]
@@ -107,7 +108,7 @@ def test_an_event_id_means_nothing_where_nothing_is_streamed(client: TestClient)
         answer = client.get("/generate", params={"prefix": "a"}, headers={"Last-Event-ID": last})
         assert answer.status_code == 200
     for method in ("GET", "HEAD", "POST"):
-        params = {"prefix": "a", "stream": True}
+        params: dict[str, Any] = {"prefix": "a", "stream": True}
         ended = client.request(method, "/generate", params=params, headers={"Last-Event-ID": "done"})
         assert (ended.status_code, ended.content) == (204, b"")
         wrong = client.request(method, "/generate", params=params, headers={"Last-Event-ID": "not an id"})
@@ -158,7 +159,7 @@ def test_the_answer_is_the_references_text(client: TestClient, models_dir: Path,
 
 
 def test_a_json_body_means_the_same_as_a_query(client: TestClient) -> None:
-    fields = {"prefix": "分开", "num_chars": 30, "temperature": 1.0, "seed": 3}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 30, "temperature": 1.0, "seed": 3}
     from_query = client.post("/generate", params=fields).json()
     assert answer_of(client, **fields)["text"] == from_query["text"]
     mixed = client.post("/generate", params={"prefix": "分开"}, json={k: v for k, v in fields.items() if k != "prefix"})
@@ -231,7 +232,7 @@ def test_unknown_characters_are_refused_with_their_positions_or_skipped(client: 
 
 def test_a_full_queue_is_429_with_retry_after_streamed_or_not(models_dir: Path) -> None:
     with client_of(models_dir, max_rows=1, max_queue=1, stall_s=300) as client:
-        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        served = service_behind(client).registry.get("tiny")
         scheduler, engine = served.scheduler, served.lm.engine
         begun, may_go, advance = threading.Event(), threading.Event(), engine.advance
 
@@ -302,7 +303,7 @@ def test_a_form_is_read_as_a_query_is(client: TestClient, prefix: str) -> None:
     form = f"prefix={prefix}&num_chars=20&temperature=0.8&seed=7&stop=zz&stop=yy"
     answer = client.post("/generate", content=form.encode(), headers=AS_FORM)
     assert answer.status_code == 200, answer.text
-    fields = {"prefix": "分开", "num_chars": 20, "temperature": 0.8, "seed": 7}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 20, "temperature": 0.8, "seed": 7}
     assert answer.json()["text"] == client.get("/generate", params={**fields, "stop": ["zz", "yy"]}).json()["text"]
 
 
@@ -347,7 +348,7 @@ def test_a_byte_order_mark_before_json_is_no_part_of_it(client: TestClient, path
 def test_head_says_what_get_would_and_decodes_nothing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    params = {"prefix": "分开", "stream": stream}
+    params: dict[str, Any] = {"prefix": "分开", "stream": stream}
     got = client.get("/generate", params=params)
     monkeypatch.setattr(route, "submit", lambda _: pytest.fail("a text for nobody"))
     head = client.head("/generate", params=params)
@@ -360,7 +361,7 @@ def test_head_says_what_get_would_and_decodes_nothing(
 
 def test_an_answer_that_alone_takes_too_much_memory_is_refused_with_the_sizes(models_dir: Path) -> None:
     with client_of(models_dir, max_answer_mb=1) as client:
-        fields = {"prefix": "a", "num_chars": 1000, "n": 4, "logprobs": 10}
+        fields: dict[str, Any] = {"prefix": "a", "num_chars": 1000, "n": 4, "logprobs": 10}
         refused = client.get("/generate", params=fields)
         assert refused.status_code == 422
         (error,) = refused.json()["errors"]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from model import checkpoint as checkpoints
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, service_behind
 from tests.book import book_forward
 
 
@@ -80,9 +81,14 @@ def test_a_score_takes_its_callers_turn_and_has_the_time_limit(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with client_of(models_dir, request_timeout_s=17) as client:
-        scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+        scheduler = service_behind(client).registry.get("tiny").scheduler
         submit, seen = scheduler.submit_score, []
-        monkeypatch.setattr(scheduler, "submit_score", lambda request: seen.append(request) or submit(request))
+
+        def submit_score(request: Any) -> Any:
+            seen.append(request)
+            return submit(request)
+
+        monkeypatch.setattr(scheduler, "submit_score", submit_score)
         assert client.post("/score", json={"text": "ab"}).status_code == 200
         assert [(request.caller, request.timeout_s, request.alternatives) for request in seen] == [
             ("testclient", 17, 0)

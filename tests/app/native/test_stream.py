@@ -145,7 +145,7 @@ def read(stream: str) -> list[Event]:
 
 
 @given(data=st.data(), logprobs=st.sampled_from([None, 0, 2]), seed=st.sampled_from([None, 0, 7]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_behind_any_place_comes_the_rest_of_each_text_and_ids_of_what_the_client_has(
     data: st.DataObject, logprobs: int | None, seed: int | None
 ) -> None:
@@ -432,7 +432,7 @@ def events_of_stream(client: TestClient, last_event_id: str | None = None, **fie
 
 
 def test_a_stream_brings_the_text_in_chunks_and_ends_with_the_plain_answer(client: TestClient) -> None:
-    fields = {"prefix": "分开", "num_chars": 300, "temperature": 1.0, "seed": 4}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 300, "temperature": 1.0, "seed": 4}
     *chunks, done = events_of_stream(client, **fields)
     assert [kind for kind, _, _ in chunks] == ["chunk"] * len(chunks)
     assert all(data["text"] for _, _, data in chunks)
@@ -443,13 +443,13 @@ def test_a_stream_brings_the_text_in_chunks_and_ends_with_the_plain_answer(clien
 
 
 def test_a_streams_logprobs_are_those_of_the_plain_answer(client: TestClient) -> None:
-    fields = {"prefix": "分开", "num_chars": 50, "logprobs": 2, "stop": ["zz"]}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 50, "logprobs": 2, "stop": ["zz"]}
     *chunks, _ = events_of_stream(client, **fields)
     assert [item for _, _, data in chunks for item in data["logprobs"]] == answer_of(client, **fields)["logprobs"]
 
 
 def test_no_part_of_a_stop_string_is_streamed(client: TestClient) -> None:
-    fields = {"prefix": "分开", "num_chars": 200, "temperature": 1.0, "seed": 4}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 200, "temperature": 1.0, "seed": 4}
     whole = answer_of(client, **fields)["generated"]
     *chunks, done = events_of_stream(client, stop=[whole[150:154]], **fields)
     assert "".join(data["text"] for _, _, data in chunks) == whole[: whole.index(whole[150:154])]
@@ -458,7 +458,7 @@ def test_no_part_of_a_stop_string_is_streamed(client: TestClient) -> None:
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_client_that_comes_back_gets_the_rest_and_nothing_twice(client: TestClient, n: int) -> None:
-    fields = {"prefix": "分开", "num_chars": 400, "temperature": 1.0, "seed": 4, "n": n}
+    fields: dict[str, Any] = {"prefix": "分开", "num_chars": 400, "temperature": 1.0, "seed": 4, "n": n}
     first = events_of_stream(client, **fields)
     texts = [""] * n
     for kind, event_id, data in first[: len(first) // 2 + 1]:

@@ -105,7 +105,7 @@ def post(client: TestClient, **fields: Any) -> dict[str, Any]:
 
 
 @given(data=st.data(), sampled=st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_text_written_in_any_pieces_is_that_of_one_request(
     client: TestClient, data: st.DataObject, sampled: bool
 ) -> None:
@@ -194,19 +194,19 @@ def test_a_seed_beside_a_token_takes_the_place_of_its_own_from_there_on(client: 
 def test_forty_and_sixty_characters_are_the_hundred_of_one_request(
     client: TestClient, models_dir: Path, temperature: float, name: str
 ) -> None:
-    fields = {"temperature": temperature, "model": name}
+    fields: dict[str, Any] = {"temperature": temperature, "model": name}
     if temperature:
         fields["seed"] = 9
     whole = answer_of(client, prefix="分开", num_chars=100, **fields)["generated"]
     first = answer_of(client, prefix="分开", num_chars=40, return_state=True, **fields)
-    rest = {"temperature": temperature, "model": name, "state": first["state"]}
+    rest: dict[str, Any] = {"temperature": temperature, "model": name, "state": first["state"]}
     assert first["generated"] + answer_of(client, num_chars=60, **rest)["generated"] == whole
     with client_of(models_dir) as another:  # same secret, other process in spirit: nothing is shared but the token
         assert first["generated"] + answer_of(another, num_chars=60, **rest)["generated"] == whole
 
 
 def test_a_text_cut_by_a_stop_string_goes_on_where_it_was_cut(client: TestClient) -> None:
-    fields = {"temperature": 1.0, "seed": 5}
+    fields: dict[str, Any] = {"temperature": 1.0, "seed": 5}
     whole = answer_of(client, prefix="分开", num_chars=60, **fields)["generated"]
     stop = whole[20:22]
     cut = answer_of(client, prefix="分开", num_chars=60, stop=[stop], return_state=True, **fields)

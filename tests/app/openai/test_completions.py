@@ -19,7 +19,7 @@ from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest, Result, ScoreRequest
 from model import checkpoint as checkpoints
 from model.decoding.measure import Measured
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, service_behind
 from tests.book import book_forward
 
 PROMPTS = ["分开", "a", "战争中部队"]
@@ -105,7 +105,7 @@ def check_head(objects: list[dict[str, Any]], since: float) -> None:
 def test_each_choice_of_each_prompt_is_what_generate_writes_and_the_book_measures(
     client: TestClient, models_dir: Path, n: int, echo: bool, logprobs: int | None, stream: bool
 ) -> None:
-    fields = {"prompt": PROMPTS, "max_tokens": WRITTEN, "n": n, "echo": echo, "logprobs": logprobs}
+    fields: dict[str, Any] = {"prompt": PROMPTS, "max_tokens": WRITTEN, "n": n, "echo": echo, "logprobs": logprobs}
     expected, since = expected_texts(client, PROMPTS, n), time.time()
     if stream:
         objects = streamed(client, **fields)
@@ -158,7 +158,7 @@ def test_stops_end_the_choices_that_meet_them_and_those_alone(client: TestClient
     stop = whole[5:7]
     expected = expected_texts(client, PROMPTS, 2, stop=[stop])
     assert {reason for _, _, reason in expected} == {"stop", "length"}
-    fields = {"prompt": PROMPTS, "max_tokens": WRITTEN, "n": 2, "stop": stop}
+    fields: dict[str, Any] = {"prompt": PROMPTS, "max_tokens": WRITTEN, "n": 2, "stop": stop}
     choices = gathered(streamed(client, **fields), 6) if stream else post(client, **fields)["choices"]
     assert [(choice["text"], choice["finish_reason"]) for choice in choices] == [
         (text, reason) for _, text, reason in expected
@@ -180,7 +180,7 @@ def test_the_usage_stands_in_the_last_line_of_a_stream_that_asks_for_it(client: 
 def test_nothing_is_written_for_no_tokens(
     client: TestClient, models_dir: Path, echo: bool, logprobs: int | None
 ) -> None:
-    fields = {"prompt": PROMPTS, "max_tokens": 0, "n": 2, "echo": echo, "logprobs": logprobs}
+    fields: dict[str, Any] = {"prompt": PROMPTS, "max_tokens": 0, "n": 2, "echo": echo, "logprobs": logprobs}
     answer = post(client, **fields)
     assert answer["usage"] == {"prompt_tokens": 8, "completion_tokens": 0, "total_tokens": 8}
     for choices in (answer["choices"], gathered(streamed(client, **fields), 6)):
@@ -199,7 +199,8 @@ def test_what_is_left_out_or_null_is_openais_default(client: TestClient, fields:
     expected = client.post("/generate", json=body).json()["generated"]
     (choice,) = post(client, **fields)["choices"]
     assert (choice["text"], choice["logprobs"]) == (expected, None)
-    nothing = {"stream": None, "echo": None, "stop": None, "logprobs": None, "stream_options": None, "user": None}
+    nullable = ("stream", "echo", "stop", "logprobs", "stream_options", "user")
+    nothing: dict[str, Any] = dict.fromkeys(nullable)
     assert post(client, **fields, **nothing)["choices"] == [choice]
 
 
@@ -267,7 +268,7 @@ def test_an_answer_that_would_take_too_much_memory_is_refused_by_the_field_that_
 @pytest.fixture
 def taken(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> list[Reply[Any]]:
     """The generations that the scheduler gave, in order; its requests stand in `requests` beside."""
-    scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+    scheduler = service_behind(client).registry.get("tiny").scheduler
     given: list[Reply[Any]] = []
 
     def noted(submit: Callable[[Any], Reply[Any]]) -> Callable[[Any], Reply[Any]]:
@@ -286,11 +287,18 @@ def test_a_request_and_its_score_carry_the_caller_and_the_time_limit(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with client_of(models_dir, request_timeout_s=17) as client:
-        scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+        scheduler = service_behind(client).registry.get("tiny").scheduler
         seen: list[GenerateRequest | ScoreRequest] = []
-        submit, submit_score = scheduler.submit, scheduler.submit_score
-        monkeypatch.setattr(scheduler, "submit", lambda request: seen.append(request) or submit(request))
-        monkeypatch.setattr(scheduler, "submit_score", lambda request: seen.append(request) or submit_score(request))
+
+        def noted(submit: Callable[[Any], Reply[Any]]) -> Callable[[Any], Reply[Any]]:
+            def submitted(request: Any) -> Reply[Any]:
+                seen.append(request)
+                return submit(request)
+
+            return submitted
+
+        for name in ("submit", "submit_score"):
+            monkeypatch.setattr(scheduler, name, noted(getattr(scheduler, name)))
         post(client, echo=True, logprobs=2)
         assert [(request.caller, request.timeout_s) for request in seen] == [("testclient", 17)] * 2
         post(client, stream=None)
@@ -305,7 +313,7 @@ def test_a_request_and_its_score_carry_the_caller_and_the_time_limit(
 def test_where_one_prompt_is_not_taken_the_others_are_given_up(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, taken: list[Reply[Any]], stream: bool
 ) -> None:
-    scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+    scheduler = service_behind(client).registry.get("tiny").scheduler
     submit = scheduler.submit
 
     def full_at_the_second(request: GenerateRequest) -> Reply[Result]:
@@ -327,7 +335,7 @@ def test_where_one_prompt_is_not_taken_the_others_are_given_up(
 def test_where_a_prompt_cannot_be_scored_nothing_is_written(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, taken: list[Reply[Any]], stream: bool
 ) -> None:
-    scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+    scheduler = service_behind(client).registry.get("tiny").scheduler
 
     def broken(_: ScoreRequest) -> Reply[Measured]:
         generation: Reply[Measured] = Reply(asyncio.get_running_loop())
@@ -343,7 +351,7 @@ def test_where_a_prompt_cannot_be_scored_nothing_is_written(
 def test_a_stream_that_breaks_ends_with_the_error_in_openais_shape(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, taken: list[Reply[Any]]
 ) -> None:
-    scheduler = client.app.state.service.registry.get("tiny").scheduler  # type: ignore[attr-defined]
+    scheduler = service_behind(client).registry.get("tiny").scheduler
     submit = scheduler.submit
 
     def broken_at_the_second(request: GenerateRequest) -> Reply[Result]:

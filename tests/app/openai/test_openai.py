@@ -13,7 +13,7 @@ from app.scheduling.reply import Reply
 from app.scheduling.requests import ScoreRequest
 from model import checkpoint as checkpoints
 from model.decoding.measure import Measured
-from tests.app.conftest import Server, client_of
+from tests.app.conftest import Server, client_of, service_behind
 from tests.reference import predict_rnn
 
 
@@ -60,7 +60,8 @@ def test_a_stream_brings_the_same_text_and_the_usage_last(api: openai.OpenAI, ec
         "logprobs": 1,
     }
     whole = api.completions.create(**fields)
-    texts, reasons, tokens, usage = [""] * 4, [""] * 4, [[], [], [], []], None  # type: ignore[var-annotated]
+    texts, reasons, usage = [""] * 4, [""] * 4, None
+    tokens: list[list[Any]] = [[], [], [], []]
     for event in api.completions.create(**fields, stream=True, stream_options={"include_usage": True}):
         assert usage is None, "nothing comes after the usage"
         usage = event.usage
@@ -101,7 +102,8 @@ def test_echo_without_writing_scores_a_text_as_evaluation_harnesses_do(api: open
     assert logprobs.text_offset == list(range(len(text)))
     assert logprobs.token_logprobs is not None
     assert logprobs.top_logprobs is not None
-    assert logprobs.token_logprobs[0] is None
+    first: Any = logprobs.token_logprobs[0]  # of which openai's types say that it is a number
+    assert first is None
     scores = httpx.post(f"{server.url}/score", json={"text": text}).json()["characters"]
     assert logprobs.token_logprobs[1:] == [score["logprob"] for score in scores]
     for score, top in zip(scores, logprobs.top_logprobs[1:], strict=True):
@@ -116,7 +118,7 @@ def test_echoed_prompts_are_scored_together_with_each_other_and_read_once(
     waiting: list[int] = []
     prepared: list[str] = []
     with client_of(models_dir) as client:
-        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        served = service_behind(client).registry.get("tiny")
         prepare, submit_score = served.lm.prepare, served.scheduler.submit_score
         scoring: list[Reply[Measured]] = []
 

@@ -20,9 +20,9 @@ def measured(count: int, alternatives: int, seed: int = 0) -> Measured:
     rng = np.random.default_rng(seed)
     return Measured(
         -rng.random(count),
-        rng.integers(0, 7, count),
+        rng.integers(0, 7, count).astype(np.int32),
         rng.random(count),
-        np.argsort(rng.random((count, 7)))[:, :alternatives],
+        np.argsort(rng.random((count, 7)))[:, :alternatives].astype(np.int32),
         -rng.random((count, alternatives)),
     )
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.scheduling.scheduler import Scheduler
 from model.checkpoint import FILE_NAME
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, service_behind
 
 
 def ready(client: TestClient) -> tuple[int, dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_with_several_models_and_no_default_any_makes_it_ready(folder: Path) -> 
 
 def test_each_model_that_answers_stands_with_the_device_it_really_runs_on(folder: Path) -> None:
     with capture_logs() as lines, client_of(folder) as client:
-        client.app.state.service.registry.find("other").lm.engine.device = "gpu"  # type: ignore[attr-defined]
+        service_behind(client).registry.get("other").lm.engine.device = "gpu"
         assert ready(client)[1]["devices"] == {"other": "gpu", "tiny": "cpu"}
     logged = {line["model"]: line["device"] for line in lines if line["event"] == "model loaded"}
     assert logged == {"other": "cpu", "tiny": "cpu"}
@@ -63,7 +63,7 @@ def test_each_model_that_answers_stands_with_the_device_it_really_runs_on(folder
 
 def test_while_it_stops_it_lives_and_is_not_ready(folder: Path) -> None:
     with client_of(folder) as client:
-        client.app.state.service.draining = True  # type: ignore[attr-defined]
+        service_behind(client).draining = True
         assert ready(client)[0] == 503
         assert ready(client)[1]["status"] == "stopping"
         assert client.get("/healthz").json() == {"status": "ok"}
@@ -85,16 +85,17 @@ def test_a_model_that_hangs_is_named_and_only_the_default_one_makes_it_unready(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[object] = []
+    hanging: dict[Scheduler, bool] = {}
 
     def hangs(self: Scheduler, stall_s: float | None = None) -> str | None:
         limits.append(stall_s)
-        return "hangs" if self.hangs else None  # type: ignore[attr-defined]
+        return "hangs" if hanging[self] else None
 
     monkeypatch.setattr(Scheduler, "problem", hangs)
     for name, status, word in (("other", 200, "ready"), ("tiny", 503, "not ready")):
         with client_of(folder, default_model="tiny", stall_s=7.0) as client:
-            for served in client.app.state.service.registry.served():  # type: ignore[attr-defined]
-                served.scheduler.hangs = served.name == name
+            for served in service_behind(client).registry.served():
+                hanging[served.scheduler] = served.name == name
             answers = ({"other", "tiny"} - {name}).pop()
             expected = {"status": word, "models": [answers], "devices": {answers: "cpu"}, "problems": {name: "hangs"}}
             assert ready(client) == (status, expected)

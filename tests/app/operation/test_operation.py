@@ -6,12 +6,13 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-from tests.app.conftest import client_of
+from tests.app.conftest import client_of, service_behind
 
 
 def metric(client: TestClient, line_start: str) -> float:
@@ -32,10 +33,10 @@ def test_a_decode_thread_that_hangs_makes_the_model_not_ready(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with client_of(models_dir, stall_s=0.05) as client:
-        served = client.app.state.service.registry.get("tiny")  # type: ignore[attr-defined]
+        served = service_behind(client).registry.get("tiny")
         release, real = threading.Event(), served.lm.engine.advance
 
-        def hang(*arguments: object) -> object:
+        def hang(*arguments: Any) -> Any:
             release.wait(20)
             return real(*arguments)
 
@@ -55,7 +56,7 @@ def test_a_step_that_fails_is_a_500_that_says_so_and_the_model_goes_on(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with client_of(models_dir) as client:
-        engine = client.app.state.service.registry.get("tiny").lm.engine  # type: ignore[attr-defined]
+        engine = service_behind(client).registry.get("tiny").lm.engine
 
         def fail(*_: object) -> None:
             raise RuntimeError("the weights caught fire")

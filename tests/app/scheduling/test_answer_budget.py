@@ -38,7 +38,12 @@ def test_it_comes_back_with_the_last_that_holds_the_array() -> None:
 
 def test_any_thread_may_give_back_while_others_are_taken() -> None:
     budget = AnswerBudget(10**9)
-    threads = [threading.Thread(target=lambda: [budget.give(1) for _ in range(1000)]) for _ in range(4)]
+
+    def give() -> None:
+        for _ in range(1000):
+            budget.give(1)
+
+    threads = [threading.Thread(target=give) for _ in range(4)]
     for thread in threads:
         thread.start()
     for _ in range(4000):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,7 +74,8 @@ class Busy:
         return self.batch._decoder
 
     def row_outside(self) -> Row:
-        return next(iter(self.outside._parked))
+        row: Row = next(iter(self.outside._parked))
+        return row
 
 
 def forget_a_row(busy: Busy) -> None:
@@ -137,11 +140,11 @@ def test_mail_that_contradicts_itself_is_found() -> None:
         inbox.put(new_job())
         inbox.leave(seen)
         inbox.catch_up(new_job())
-        inbox.check(lambda job, seen=seen: job is seen)  # type: ignore[misc]
+        inbox.check(partial(operator.is_, seen))
         inbox._left.clear()
         break_it(inbox, seen)
         with pytest.raises(AssertionError, match=says):
-            inbox.check(lambda job, seen=seen: job is seen)  # type: ignore[misc]
+            inbox.check(partial(operator.is_, seen))
 
 
 def test_a_scheduler_whose_counts_are_wrong_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

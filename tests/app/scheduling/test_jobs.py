@@ -11,10 +11,12 @@ from app.scheduling.job import Job, job_of
 from app.scheduling.jobs import GenerateJob, ScoreJob
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Continuation, GenerateRequest, ScoreRequest
+from model.arrays import Int64s, State
 from model.decoding.measure import Measured, measure
 from model.decoding.row import Row
 from model.decoding.state_cache import StateCache
 from model.sampling.options import Sampling
+from tests.measured import same_measures
 from tests.model.plain_engine import H, PlainEngine, S, V, decode
 
 ENGINE = PlainEngine()
@@ -38,7 +40,7 @@ def begin(job: Job, cache: StateCache | None = None) -> tuple[list[Row], int | N
     return rows, cached, following
 
 
-def state(value: float) -> tuple[np.ndarray, ...]:
+def state(value: float) -> State:
     return (np.full(S, value, np.float32),)
 
 
@@ -117,7 +119,7 @@ def test_all_begin_at_once_where_the_cache_holds_all_but_the_last_character() ->
 
 
 class NeverAsked(StateCache):
-    def longest(self, indices: np.ndarray) -> tuple[int, tuple[np.ndarray, ...] | None]:
+    def longest(self, indices: Int64s) -> tuple[int, State | None]:
         raise AssertionError(f"asked for {indices.tolist()}")
 
 
@@ -143,7 +145,7 @@ def test_an_answer_tells_how_long_it_waited_and_took_and_what_was_read_and_writt
     write(rows[1], "abd")
     answer = job.result(now=11.25)
     assert [(choice.text, choice.finish_reason) for choice in answer.choices] == [("ab", "stop"), ("abd", "length")]
-    assert (answer.queue_ms, answer.decode_ms) == (pytest.approx(250), pytest.approx(1000))
+    assert (answer.queue_ms, answer.decode_ms) == pytest.approx((250, 1000))
     assert (answer.chars_written, job.read, job.written) == (5, 1, 5)
 
 
@@ -186,9 +188,9 @@ def test_a_score_is_what_its_row_measured() -> None:
     assert (cached, following, job_of(row), job.outcome()) == (None, [], job, "score")
     logits = np.random.default_rng(0).normal(size=(3, V)).astype(np.float32)
     whole = measure(logits, PREFIX[1:], 2)
-    row.measured.append(Measured(*(values[:2] for values in whole)))
-    row.measured.append(Measured(*(values[2:] for values in whole)))
-    assert all(np.array_equal(a, b) for a, b in zip(job.result(1.0), whole, strict=True))
+    row.measured.append(Measured._make(values[:2] for values in whole))
+    row.measured.append(Measured._make(values[2:] for values in whole))
+    assert same_measures(job.result(1.0), whole)
     job.close()
     assert (job._pieces, job.written) == ([], 0)  # it holds nothing any more
 

@@ -12,9 +12,11 @@ from app.scheduling.jobs import GenerateJob, ScoreJob
 from app.scheduling.parts import FLUSH_S, NEVER, Part, Pieces, Reading, pad
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, ScoreRequest
+from model.arrays import Float32s, State
 from model.decoding.measure import Measured
 from model.decoding.row import ALL, Row
 from model.sampling.options import MAX_SEED, Sampling
+from tests.measured import same_measures
 from tests.model.plain_engine import H, PlainEngine, S, decode
 
 ENGINE = PlainEngine()
@@ -38,7 +40,11 @@ def measured(count: int, alternatives: int = 2, begin: int = 0) -> Measured:
 def same(one: Measured | None, other: Measured | None) -> bool:
     if one is None or other is None:
         return one is other
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    return same_measures(one, other)
+
+
+def is_over(part: Part) -> bool:
+    return part.ending is not None
 
 
 def cut(text: str, stops: tuple[str, ...]) -> tuple[str, str]:
@@ -118,13 +124,13 @@ def test_however_it_is_cut_what_is_shown_is_the_text_before_the_stop_with_its_ow
     bounds = sorted({0, len(text), *(at for at in cuts if at < len(text))})
     chunks: list[Chunk | None] = []
     for begin, end in zip(bounds, [*bounds[1:], len(text)], strict=True):
-        assert part.ending is None
+        assert not is_over(part)
         row.written.append(np.array([ord(c) - ord("a") for c in text[begin:end]], np.int32))
         if logprobs is not None:
             row.measured.append(measured(end - begin, logprobs, begin))
         chunks.append(part.take(end=end == begin))  # the last time nothing was written
         assert (row.written, row.measured) == ([], [])
-        if part.ending is not None:
+        if is_over(part):
             break
     expected, reason = cut(text, stops)
     shown = [chunk for chunk in chunks if chunk is not None]
@@ -154,13 +160,19 @@ def test_what_is_shown_holds_no_larger_array() -> None:
     assert all(values.base is None for values in chunk.measured)
 
 
-def state(*values: float) -> tuple[np.ndarray, ...]:
+def state(*values: float) -> State:
     return (np.array(values, np.float32),)
 
 
 def write(part: Part, row: Row, text: str, end: bool) -> None:
     row.written.append(np.array([ord(c) - ord("a") for c in text], np.int32))
     part.take(end)
+
+
+def leave(row: Row, given: State, pending: int) -> Float32s:
+    """What the decoder leaves in a row that is over, and the array of its state."""
+    row.state, row.pending = given, pending
+    return given[0]
 
 
 def test_without_being_asked_no_state_is_kept() -> None:
@@ -178,8 +190,7 @@ def test_a_text_at_its_length_is_gone_on_from_where_its_row_ended(begun: int | N
     row = part.make_row(np.array([3]), None)
     write(part, row, "ab", end=False)
     write(part, row, "cde", end=True)
-    row.state, row.pending = state(5, 6, 0), 4
-    kept = row.state[0]
+    kept = leave(row, state(5, 6, 0), 4)
     assert part.after(row, ENGINE) is None
     assert row.state is None
     found = part.choice().state
@@ -203,7 +214,8 @@ def test_a_text_that_a_stop_ended_is_read_again_up_to_there(begun: int | None) -
     assert following.forced.tolist() == [*read, 0, 1, 2]
     assert (following.num_chars, following.owner, following.temperature) == (1, part, 0.0)
     assert following.snapshot_at == len(read) + 2
-    assert following.state is None if begun is None else following.state[0].tolist() == [1, 2, 0]
+    arrays = None if following.state is None else [array.tolist() for array in following.state]
+    assert arrays == (None if begun is None else [[1, 2, 0]])
     assert part.look_after_s(following) == NEVER
     assert following.on_snapshot is not None
     following.on_snapshot(state(7, 8, 0))

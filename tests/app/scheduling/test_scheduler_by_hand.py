@@ -144,7 +144,7 @@ def test_before_it_is_started_nothing_can_be_asked() -> None:
         scheduler.submit(request())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     max_rows=st.integers(1, 4),
     max_queue=st.integers(0, 40),

@@ -29,6 +29,7 @@ from model.sampling.options import Sampling
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
 from model.text.vocabulary import Vocabulary
+from tests.measured import same_measures
 from tests.model.plain_engine import PlainEngine, V
 
 LETTERS = "abcdefg"
@@ -355,13 +356,15 @@ class Simulation:
                 step, state = engine.step(np.array([index]), state)
                 logits.append(step)
             expected = measure(np.concatenate(logits), request.indices[1:], request.alternatives)
-            assert all(np.array_equal(a, b) for a, b in zip(asked.reply.answer, expected, strict=True))
+            assert asked.reply.answer is not None
+            assert same_measures(asked.reply.answer, expected)
         else:
             self.judge_text(asked, request)
 
     def judge_text(self, asked: Asked, request: GenerateRequest) -> None:
         self.read_some(asked, 1000)
         prefix, begun = asked.before
+        assert asked.reply.answer is not None
         for choice in asked.reply.answer.choices:
             self.note("wrote", asked.number, choice.index, choice.text)
             whole = written_alone(prefix, begun + request.num_chars, request.sampling, choice.seed)[begun:]

@@ -151,6 +151,11 @@ class Bench:
             self.failures.append,
         )
 
+    @property
+    def current(self) -> Any:
+        """The batch that the worker has now: one of `batches`."""
+        return self.worker.batch
+
     def clock(self) -> float:
         self.now += 1
         return self.now
@@ -209,7 +214,7 @@ def test_a_turn_begins_with_the_mail_and_its_calls_reach_the_loop_at_once_in_ord
     new, left, caught_up = [new_job()], [new_job()], [new_job()]
     bench = Bench(Mail(new, left, caught_up), turns=[[], [(told.append, 1), (told.append, 2)]])
     bench.run()
-    done = [("leave", []), ("put", []), ("wake", []), "turn"]
+    done: list[Any] = [("leave", []), ("put", []), ("wake", []), "turn"]
     assert bench.batch.done == [*done, ("leave", left), ("put", new), ("wake", caught_up), "turn"]
     assert told == [1, 2]
     assert len(bench.loop) == 2  # both calls at once, and that it has ended; nothing where nothing came of a turn
@@ -289,14 +294,14 @@ def test_an_error_fails_who_was_in_it_and_who_had_just_come_and_says_so(caplog: 
     assert record.exc_info is not None
     assert record.exc_info[1] is error
     assert "1 in a row" in record.getMessage()
-    assert bench.worker.batch is bench.batch
+    assert bench.current is bench.batch
 
 
 def test_an_error_while_an_error_is_told_of_fails_all_and_begins_anew() -> None:
     bench = Bench(Mail(), turns=[RuntimeError("broken for the test")])
     bench.batch.failing = MemoryError()
     bench.run()
-    assert bench.worker.batch is bench.batches[1]
+    assert bench.current is bench.batches[1]
     assert len(bench.failures) == 2  # then, and at the end
     assert all(isinstance(failure, StepFailed) for failure in bench.failures)
     assert str(bench.failures[0]) == "the model failed while it was writing this"
@@ -311,7 +316,7 @@ def test_words_that_cannot_be_written_harm_nobody(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("app.scheduling.worker.log.error", no_memory)
     bench = Bench(turns=[RuntimeError("broken for the test")])
     bench.run()
-    assert bench.worker.batch is bench.batch
+    assert bench.current is bench.batch
     assert len(bench.failures) == 1
 
 
@@ -363,17 +368,21 @@ def test_a_loop_that_is_closed_is_told_nothing_and_ends_nothing(monkeypatch: pyt
     assert bench.observer.failed == 0
 
 
+def is_alive(worker: Worker) -> bool:
+    return worker.alive
+
+
 def test_it_is_alive_from_its_start_until_it_is_closed() -> None:
     bench, going = Bench(), threading.Event()
     worker = bench.worker
-    assert not worker.alive
-    bench.inbox.take = lambda **_: going.wait(20) and None  # type: ignore[method-assign,assignment,misc]
+    assert not is_alive(worker)
+    bench.inbox.take = lambda **_: going.wait(20) and None  # type: ignore[method-assign,assignment]
     worker.start()
-    assert worker.alive
+    assert is_alive(worker)
     assert worker._thread.daemon  # one that hangs keeps no process alive
     going.set()
     worker._thread.join(20)
-    assert not worker.alive
+    assert not is_alive(worker)
 
 
 def test_the_books_are_looked_at_now_and_then_while_nothing_is_to_be_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -404,7 +413,7 @@ def test_wrong_books_are_said_and_who_lost_a_row_fails_and_the_thread_goes_on(ca
     assert told == [1, 1]
     assert (bench.worker.failures, bench.observer.failed) == (0, 0)  # the engine has done nothing wrong
     assert len(bench.failures) == 1  # that it was closed, and nothing before
-    assert bench.worker.batch is bench.batch
+    assert bench.current is bench.batch
 
 
 def test_mail_with_wrong_books_is_found_as_well(caplog: pytest.LogCaptureFixture) -> None:
@@ -423,7 +432,7 @@ def test_books_that_cannot_be_mended_are_begun_anew() -> None:
     bench.batch.wrong, bench.batch.failing = AssertionError("a request lost a row"), MemoryError()
     bench.inbox.take = _noting(bench, lambda: setattr(bench, "now", bench.now + CHECK_S))  # type: ignore[method-assign]
     bench.run()
-    assert bench.worker.batch is bench.batches[1]
+    assert bench.current is bench.batches[1]
     assert bench.alive == [True, False]
     assert len(bench.failures) == 2
 

@@ -37,6 +37,9 @@ class FakeTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closing
 
+    def is_aborted(self) -> bool:
+        return self.aborted
+
     def get_write_buffer_size(self) -> int:
         return self.unread
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ LONG = {"prefix": "a", "num_chars": 10_000, "n": 16, "temperature": 1.0}
 # A stream of more bytes than sockets hold, asked for by clients that never read it.
 UNREAD = b"GET /generate?prefix=a&num_chars=10000&n=4&logprobs=20&stream=true HTTP/1.1\r\nHost: a\r\n\r\n"
 # However slow the machine, no connection is late by itself.
-PATIENT = {
+PATIENT: dict[str, Any] = {
     f"NEXTCHAR_{name}": "600" for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S", "WRITE_TIMEOUT_S")
 }
 HEAD = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"

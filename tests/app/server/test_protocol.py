@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ POST = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def drive(scene: Callable[[Connection, HandClock], Awaitable[None]], **options: object) -> None:
+def drive(scene: Callable[[Connection, HandClock], Awaitable[None]], **options: Any) -> None:
     async def run() -> None:
         clock = HandClock()
         await scene(Connection(partial(Protocol, LIMITS), clock=clock, **options), clock)
@@ -28,9 +29,9 @@ def drive(scene: Callable[[Connection, HandClock], Awaitable[None]], **options: 
 def test_a_connection_that_sends_nothing_is_closed_without_a_word() -> None:
     async def scene(connection: Connection, clock: HandClock) -> None:
         clock.advance(9.9)
-        assert not connection.transport.closing
+        assert not connection.transport.is_closing()
         clock.advance(0.2)
-        assert connection.transport.closing
+        assert connection.transport.is_closing()
         assert connection.transport.written == b""
 
     drive(scene)
@@ -71,9 +72,9 @@ def test_a_kept_connection_that_idles_too_long_is_closed_without_a_word() -> Non
         await connection.receive(GET)
         written = connection.transport.written
         clock.advance(29.9)
-        assert not connection.transport.closing
+        assert not connection.transport.is_closing()
         clock.advance(0.2)
-        assert connection.transport.closing
+        assert connection.transport.is_closing()
         assert connection.transport.written == written
 
     drive(scene)
@@ -181,9 +182,9 @@ def test_a_client_that_takes_nothing_is_cut_off_and_one_that_reads_slowly_is_not
         for _ in range(10):
             clock.advance(19)
             connection.transport.unread -= 1
-        assert not connection.transport.aborted
+        assert not connection.transport.is_aborted()
         clock.advance(40)
-        assert connection.transport.aborted
+        assert connection.transport.is_aborted()
         connection.answering.set()
         await connection.settle()
 

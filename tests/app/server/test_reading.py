@@ -29,7 +29,7 @@ class Sent:
     blank_lines: int = 0
     headers: str = ""
 
-    def bytes(self, encoded: bool = False) -> bytes:
+    def raw(self, encoded: bool = False) -> bytes:
         target = quote(self.target, safe="/?=&%") if encoded else self.target
         head = "\r\n" * self.blank_lines + f"{self.method} {target} HTTP/1.1\r\nHost: a\r\n{self.headers}"
         if self.chunks is not None:
@@ -74,20 +74,20 @@ ASCII = "abc09%=-"
 ANY = ASCII + "分开é👩\u0080"
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(st.lists(requests(ASCII), min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=8), st.booleans())
 def test_ascii_is_read_as_uvicorn_reads_it(sent: list[Sent], cuts: list[int], close: bool) -> None:
-    stream = b"".join(request.bytes() for request in sent)
+    stream = b"".join(request.raw() for request in sent)
     if close:
         stream = stream.replace(b"Host: a", b"Host: a\r\nConnection: close", 1)
     assert read(ReadingProtocol, stream, cuts) == read(HttpToolsProtocol, stream, cuts)
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(st.lists(requests(ANY), min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=8))
 def test_raw_bytes_are_read_as_if_they_were_encoded(sent: list[Sent], cuts: list[int]) -> None:
-    raw = b"".join(request.bytes() for request in sent)
-    encoded = b"".join(request.bytes(encoded=True) for request in sent)
+    raw = b"".join(request.raw() for request in sent)
+    encoded = b"".join(request.raw(encoded=True) for request in sent)
     got, closed = read(ReadingProtocol, raw, cuts)
     assert not closed
     assert (got, closed) == read(HttpToolsProtocol, encoded, [])
@@ -103,8 +103,8 @@ PIPELINE = [
 
 
 def test_a_pipeline_is_read_alike_whatever_byte_it_is_cut_at() -> None:
-    raw = b"".join(request.bytes() for request in PIPELINE)
-    encoded = b"".join(request.bytes(encoded=True) for request in PIPELINE)
+    raw = b"".join(request.raw() for request in PIPELINE)
+    encoded = b"".join(request.raw(encoded=True) for request in PIPELINE)
     expected = read(HttpToolsProtocol, encoded, [])
     assert len(expected[0]) == len(PIPELINE)
     for cut in range(len(raw) + 1):
@@ -121,8 +121,8 @@ def test_a_request_that_asks_for_an_upgrade_is_read_like_any_other(kind: str, ch
     plain = Sent("POST", "/generate?prefix=分", b"GET /models HTTP/1.1\r\n\r\n", chunks)
     upgrade = Sent("POST", "/generate?prefix=分", plain.body, chunks, headers=UPGRADE.format(kind))
     after = Sent("GET", "/models")
-    expected, _ = read(HttpToolsProtocol, plain.bytes(encoded=True) + after.bytes(), [])
-    stream = upgrade.bytes() + after.bytes()
+    expected, _ = read(HttpToolsProtocol, plain.raw(encoded=True) + after.raw(), [])
+    stream = upgrade.raw() + after.raw()
     for cut in range(len(stream)):
         got, closed = read(ReadingProtocol, stream, [cut])
         assert not closed
@@ -182,8 +182,13 @@ def test_a_body_goes_to_the_parser_in_as_few_pieces_however_many_lines_it_has(
     def pieces(body: bytes) -> int:
         given: list[bytes] = []
         whole = ReadingProtocol._read
-        monkeypatch.setattr(ReadingProtocol, "_read", lambda self, piece: (given.append(piece), whole(self, piece))[1])
-        assert read(ReadingProtocol, Sent("POST", "/x", body, chunks).bytes(), [])[0][0][4] == body
+
+        def noted(self: ReadingProtocol, piece: bytes) -> None:
+            given.append(piece)
+            whole(self, piece)
+
+        monkeypatch.setattr(ReadingProtocol, "_read", noted)
+        assert read(ReadingProtocol, Sent("POST", "/x", body, chunks).raw(), [])[0][0][4] == body
         monkeypatch.undo()
         return len(given)
 
@@ -199,7 +204,7 @@ def test_trailers_are_not_headers() -> None:
 
 
 def test_answers_that_are_due_go_out_before_a_connection_with_a_bad_request_closes() -> None:
-    written = answers(Sent("GET", "/a").bytes() + Sent("GET", "/b").bytes() + b"nonsense\r\n\r\n")
+    written = answers(Sent("GET", "/a").raw() + Sent("GET", "/b").raw() + b"nonsense\r\n\r\n")
     assert written.count(b"HTTP/1.1 200") == 2
     assert written.count(b"HTTP/1.1") == 2
 
@@ -207,7 +212,7 @@ def test_answers_that_are_due_go_out_before_a_connection_with_a_bad_request_clos
 def test_all_requests_of_a_connection_learn_that_their_client_is_gone() -> None:
     async def drive() -> list[bool]:
         connection = Connection(ReadingProtocol)
-        connection.protocol.data_received(Sent("GET", "/a").bytes() + Sent("GET", "/b").bytes())
+        connection.protocol.data_received(Sent("GET", "/a").raw() + Sent("GET", "/b").raw())
         cycles = list(connection.protocol._open)
         connection.protocol.connection_lost(None)
         return [cycle.disconnected for cycle in cycles]

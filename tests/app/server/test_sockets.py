@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,7 +35,9 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def impatient(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings = {f"NEXTCHAR_{name}": "0.5" for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S")}
+    settings: dict[str, Any] = {
+        f"NEXTCHAR_{name}": "0.5" for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "KEEP_ALIVE_S")
+    }
     with Server(tmp_path_factory.mktemp("server"), models_dir, **settings) as server:
         yield server
 
@@ -44,6 +47,11 @@ def connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
         address = ("127.0.0.1", server.port)
         yield [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(count)]
+
+
+def socket_of(key: selectors.SelectorKey) -> socket.socket:
+    assert isinstance(key.fileobj, socket.socket)
+    return key.fileobj
 
 
 def until_all_are_closed(open_: list[socket.socket], dribble: bytes, timeout_s: float = 60.0) -> set[bytes]:
@@ -57,7 +65,7 @@ def until_all_are_closed(open_: list[socket.socket], dribble: bytes, timeout_s: 
         while selector.get_map():
             assert time.monotonic() < deadline, f"{len(selector.get_map())} connections are still held"
             for key, _ in selector.select(0.05):
-                connection = key.fileobj
+                connection = socket_of(key)
                 try:
                     received = connection.recv(65536)
                 except ConnectionResetError:
@@ -67,7 +75,7 @@ def until_all_are_closed(open_: list[socket.socket], dribble: bytes, timeout_s: 
                     selector.unregister(connection)
             for key in list(selector.get_map().values()) if dribble else ():
                 with contextlib.suppress(OSError):
-                    key.fileobj.send(dribble)
+                    socket_of(key).send(dribble)
     return {first.split(b"\r\n")[0] for first in firsts.values()}
 
 
@@ -102,7 +110,7 @@ def test_a_late_body_is_408_in_the_log_and_in_the_metrics_too(impatient: Server)
 
 
 def test_connections_over_the_limit_are_told_when_to_come_back(models_dir: Path, tmp_path: Path) -> None:
-    settings = {"NEXTCHAR_MAX_CONNECTIONS": "20", "NEXTCHAR_HEAD_TIMEOUT_S": "600"}
+    settings: dict[str, Any] = {"NEXTCHAR_MAX_CONNECTIONS": "20", "NEXTCHAR_HEAD_TIMEOUT_S": "600"}
     with Server(tmp_path, models_dir, **settings) as server:
         with connections(server, 20):
             for _ in range(20):

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_calls_that_hang_hold_up_no_other() -> None:
 
     async def run() -> list[int]:
         hanging = [asyncio.create_task(off_loop(release.wait)) for _ in range(100)]
-        answers = [await off_loop(lambda n=n: n) for n in range(3)]  # type: ignore[misc]
+        answers = [await off_loop(partial(int, n)) for n in range(3)]
         assert not any(task.done() for task in hanging)
         release.set()
         await asyncio.gather(*hanging)

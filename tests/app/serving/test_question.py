@@ -66,7 +66,7 @@ def test_where_an_earlier_text_ended_there_is_no_prefix() -> None:
     found = asked(state)
     assert found.prefix == ""
     assert found.request.state is state
-    assert (len(found.request.prefix), found.request.prefix.dtype) == (0, np.int64)
+    assert (len(found.request.prefix), found.request.prefix.dtype) == (0, np.dtype(np.int64))
 
 
 @pytest.mark.parametrize("start", [AB, continuation()])

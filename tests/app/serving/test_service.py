@@ -21,9 +21,11 @@ def service() -> Service:
 
 def test_a_service_takes_requests_until_it_begins_to_stop() -> None:
     one = service()
-    assert one.draining is False
+    before = one.draining
     one.begin_draining()
-    assert one.draining is True
+    after = one.draining
+    assert before is False
+    assert after is True
     assert "secret of" not in repr(one)
 
 

@@ -24,7 +24,7 @@ from app.serving import watch
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.files import serialise
-from tests.app.conftest import client_of, eventually
+from tests.app.conftest import client_of, eventually, service_behind
 from tests.models import random_checkpoint
 from tests.reference import predict_rnn
 
@@ -347,7 +347,7 @@ def test_running_out_of_file_descriptors_retires_nothing(
 ) -> None:
     save(put, 2)
     eventually(lambda: writes(app, "put", 2))
-    scheduler = app.app.state.service.registry.get("put").scheduler  # type: ignore[attr-defined]
+    scheduler = service_behind(app).registry.get("put").scheduler
     real, failed = getattr(os, call), threading.Event()
 
     def fail(path: Any, *arguments: Any, **options: Any) -> Any:
@@ -363,7 +363,7 @@ def test_running_out_of_file_descriptors_retires_nothing(
     assert app.get("/readyz").json()["models"] == ["good", "put"]
     monkeypatch.undo()
     eventually(lambda: app.get("/readyz").json()["problems"] == {})
-    assert app.app.state.service.registry.get("put").scheduler is scheduler  # type: ignore[attr-defined]
+    assert service_behind(app).registry.get("put").scheduler is scheduler
 
 
 def test_a_thousand_replacements_leave_the_last_one_and_no_trace_of_the_others(
@@ -407,7 +407,7 @@ def test_models_that_still_write_after_they_were_replaced_are_few(
     save(tmp_path / "one", 0)
     before = decode_threads()
     with client_of(tmp_path, default_model=None, reload_s=0.02, max_num_chars=10**7, request_timeout_s=3600) as client:
-        registry = client.app.state.service.registry  # type: ignore[attr-defined]
+        registry = service_behind(client).registry
         digests: list[str] = []
         release = threading.Event()
 
@@ -478,7 +478,7 @@ def test_what_is_being_written_finishes_on_the_weights_it_began_with(tmp_path: P
         thread = threading.Thread(target=long)
         before = about(client, "one")["digest"]
         thread.start()
-        eventually(lambda: client.app.state.service.registry.get("one").scheduler._thread.batch.rows)  # type: ignore[attr-defined]
+        eventually(lambda: service_behind(client).registry.get("one").scheduler._thread.batch.rows)
         save(tmp_path / "one", 2)
         eventually(lambda: about(client, "one")["digest"] != before)
         assert not answers, "the text was done before the weights changed: make it longer"

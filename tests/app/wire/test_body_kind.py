@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -18,8 +19,10 @@ BODIES = {
 KINDS = [*BODIES]
 
 
-def asked(method: str = "POST", length: str | None = "5", **headers: str) -> Request:
-    return Request(scope_of(method, **headers, **({} if length is None else {"Content_Length": length})))
+def asked(method: str = "POST", length: str | None = "5", **headers: Any) -> Request:
+    if length is not None:
+        headers["Content_Length"] = length
+    return Request(scope_of(method, **headers))
 
 
 def test_what_is_not_http_passes() -> None:
@@ -29,7 +32,7 @@ def test_what_is_not_http_passes() -> None:
 def test_only_paths_with_kinds_are_looked_at_and_the_scope_passes_unchanged() -> None:
     inside = Inside()
     kind = BodyKind(inside, {"/score": (JSON,)})
-    wrong = {"Content_Type": "text/plain", "Content_Length": "5"}
+    wrong: dict[str, Any] = {"Content_Type": "text/plain", "Content_Length": "5"}
     refused, passed = ask(kind, scope_of("POST", "/score", **wrong)), scope_of("POST", "/models", **wrong)
     assert (refused.status, inside.calls) == (415, [])
     assert refused.headers["content-type"] == "application/problem+json"

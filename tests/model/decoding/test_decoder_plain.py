@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.arrays import Float32s, Float64s
 from model.decoding import decoder as module
 from model.decoding.decoder import BUFFER_CHARS, FIRST_GUESS_S, BatchDecoder
 from model.decoding.measure import joined
@@ -20,9 +21,15 @@ from model.sampling.random_stream import uniform
 from tests.model.plain_engine import PlainEngine, S, V, state_after
 
 
-def logits_after(read: list[int]) -> np.ndarray:
+def logits_after(read: list[int]) -> Float32s:
     a, b = state_after(read)
-    return -np.abs(np.arange(V) - (a + 2 * b) % V).astype(np.float32)
+    logits: Float32s = -np.abs(np.arange(V) - (a + 2 * b) % V).astype(np.float32)
+    return logits
+
+
+def likeliest_first(logits: Float64s) -> list[int]:
+    """All characters, equal ones by index."""
+    return sorted(range(V), key=lambda v: (-logits[v], v))
 
 
 def written_by_hand(row: Row) -> list[int]:
@@ -48,7 +55,7 @@ def check(row: Row, text: list[int]) -> None:
         for number, at in enumerate(range(begun, len(whole))):
             logits = logits_after(whole[:at]).astype(np.float64)
             logprobs = logits - np.log(np.exp(logits).sum())
-            order = sorted(range(V), key=lambda v, of=logits: (-of[v], v))
+            order = likeliest_first(logits)
             assert found.logprobs[number] == pytest.approx(logprobs[whole[at]])
             assert found.ranks[number] == order.index(whole[at])
             assert found.alternatives[number].tolist() == order[: row.logprobs]
@@ -176,9 +183,13 @@ class Clocked(PlainEngine):
         return self.now
 
 
+def always(step_s: float) -> Callable[[int], float]:
+    return lambda _: step_s
+
+
 def test_a_call_takes_about_as_long_as_it_may_whatever_a_step_takes() -> None:
     for rows, step_s in ((1, 0.002), (5, 0.002), (1, 0.01), (1, 5.0)):
-        engine = Clocked(lambda _, step_s=step_s: step_s)
+        engine = Clocked(always(step_s))
         decoder = BatchDecoder(engine, clock=engine.clock, tick_s=0.1)
         for _ in range(rows):
             decoder.admit(Row(np.array([1]), 10**6))
@@ -274,7 +285,7 @@ def test_greedy_rows_alone_need_no_logits_and_any_other_does() -> None:
     ):
         engine = Asked()
         decoder = BatchDecoder(engine)
-        decoder.admit(Row(np.array([1]), 5, **options))  # type: ignore[arg-type]
+        decoder.admit(Row(np.array([1]), 5, **options))
         finish(decoder)
         assert engine.calls == {expected}
 
@@ -297,7 +308,7 @@ def random_row(rng: np.random.Generator) -> Row:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_whoever_comes_goes_and_is_parked_each_row_gives_what_is_told_by_hand(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ def values(rng: np.random.Generator, steps: int, rows: int, alternatives: int) -
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_each_row_gets_back_what_was_stored_for_it_whoever_comes_and_goes(seed: int) -> None:
     rng = np.random.default_rng(seed)

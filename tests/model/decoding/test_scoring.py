@@ -8,6 +8,7 @@ import pytest
 from model.decoding.measure import measure
 from model.decoding.scoring import Score, score
 from model.engines.choice import open_engine
+from tests.measured import same_measures
 from tests.model.plain_engine import PlainEngine, V, greedy
 from tests.models import CELLS, tiny_checkpoint
 
@@ -23,7 +24,7 @@ def test_a_score_is_what_one_step_after_the_other_gives(cell: str, length: int) 
         step, state = engine.step(np.array([index]), state)
         logits.append(step)
     expected = measure(np.concatenate(logits), indices[1:], 3)
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert same_measures(found, expected)
     assert found.alternatives.shape == (length - 1, 3)
 
 

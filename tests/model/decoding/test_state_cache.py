@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.arrays import Int64s, State
 from model.decoding.state_cache import StateCache
 
 
-def state(value: float) -> tuple[np.ndarray, ...]:
+def state(value: float) -> State:
     return (np.full(8, value, np.float32),)
 
 
-def ids(*values: int) -> np.ndarray:
+def ids(*values: int) -> Int64s:
     return np.array(values, np.int64)
 
 
@@ -96,7 +97,7 @@ def test_what_just_fits_is_kept_and_nothing_is_kept_of_nothing() -> None:
         assert (len(cache), cache.size, cache.capacity) == (kept, kept * size, capacity)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 2), min_size=1, max_size=5).map(tuple)), max_size=40),
     st.booleans(),

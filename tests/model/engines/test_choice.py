@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 
 from model.checkpoint import Checkpoint
@@ -33,7 +35,7 @@ def with_a_card(monkeypatch: pytest.MonkeyPatch, **problems: str | None) -> None
         def open_on(checkpoint: Checkpoint, device: str, *rest: Any) -> Engine:
             if device == "gpu" and problem is not None:
                 raise DeviceError(f"device: gpu cannot be used here: {problem}")
-            engine: Any = opened[name](checkpoint, "cpu", *rest)
+            engine = opened[name](checkpoint, "cpu", *rest)
             engine.device = device
             return engine
 
@@ -150,15 +152,15 @@ def test_onnxruntime_on_a_card_that_fails_is_refused_not_a_crash(monkeypatch: py
             raise RuntimeError(f"[ONNXRuntimeError] {NO_MEMORY}")
 
     monkeypatch.setattr(ort_engine, "_prepare_cuda", lambda: None)
-    monkeypatch.setattr(ort_engine.ort, "InferenceSession", Session)
+    monkeypatch.setattr(ort, "InferenceSession", Session)
     with pytest.raises(DeviceError, match=rf"gpu cannot be used here: onnxruntime: \[ONNXRuntimeError\] {NO_MEMORY}$"):
         open_engine(tiny_checkpoint(), "gpu", "onnxruntime")
 
 
 def test_onnxruntime_that_falls_back_by_itself_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = ort_engine.ort.InferenceSession
+    start = ort.InferenceSession
     monkeypatch.setattr(ort_engine, "_prepare_cuda", lambda: None)
-    monkeypatch.setattr(ort_engine.ort, "InferenceSession", lambda *args, **_: start(*args, providers=[ort_engine.CPU]))
+    monkeypatch.setattr(ort, "InferenceSession", lambda *args, **_: start(*args, providers=[ort_engine.CPU]))
     with pytest.raises(DeviceError, match="could not start its CUDA provider"):
         open_engine(tiny_checkpoint(), "gpu", "onnxruntime")
 
@@ -194,12 +196,12 @@ def test_onnxruntime_without_its_cuda_provider_or_a_driver_is_refused(monkeypatc
     def missing(name: str) -> None:
         raise OSError(name)
 
-    monkeypatch.setattr(ort_engine.ort, "preload_dlls", lambda **_: pytest.fail("went on"), raising=False)
-    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CPU])
+    monkeypatch.setattr(ort, "preload_dlls", lambda **_: pytest.fail("went on"), raising=False)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [ort_engine.CPU])
     with pytest.raises(DeviceError, match=r"^device: gpu cannot be used here: .*no CUDA provider"):
         ort_engine._prepare_cuda()
-    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CUDA, ort_engine.CPU])
-    monkeypatch.setattr(ort_engine.ctypes, "CDLL", missing)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [ort_engine.CUDA, ort_engine.CPU])
+    monkeypatch.setattr(ctypes, "CDLL", missing)
     with pytest.raises(DeviceError, match=r"^device: gpu cannot be used here: no NVIDIA driver"):
         ort_engine._prepare_cuda()
 
@@ -207,10 +209,10 @@ def test_onnxruntime_without_its_cuda_provider_or_a_driver_is_refused(monkeypatc
 def test_what_preloading_prints_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    loaded = []
-    monkeypatch.setattr(ort_engine.ort, "get_available_providers", lambda: [ort_engine.CUDA])
-    monkeypatch.setattr(ort_engine.ctypes, "CDLL", loaded.append)
-    monkeypatch.setattr(ort_engine.ort, "preload_dlls", lambda directory: print("missed", directory), raising=False)
+    loaded: list[str] = []
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [ort_engine.CUDA])
+    monkeypatch.setattr(ctypes, "CDLL", loaded.append)
+    monkeypatch.setattr(ort, "preload_dlls", lambda directory: print("missed", directory), raising=False)
     ort_engine._prepare_cuda()
     assert loaded == ["libcuda.so.1"]
     assert capsys.readouterr().out == ""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.arrays import Float64s, Float64s2D, Int64s2D, Untyped
 from model.checkpoint import Checkpoint
 from model.decoding.engine import CHOOSE, Engine
 from model.engines.choice import open_engine
@@ -36,7 +37,7 @@ def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
 @pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("num_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cell", CELLS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_writes_the_reference_text_for_prefixes_of_unequal_length(
     cell: str, num_layers: int, engine_name: str, data: st.DataObject
@@ -54,14 +55,14 @@ def test_writes_the_reference_text_for_prefixes_of_unequal_length(
         assert generation.text == expected or tied_at(checkpoint, prefix, expected, generation.text)
 
 
-def run(engine: Engine, forced: np.ndarray) -> tuple[np.ndarray, ...]:
+def run(engine: Engine, forced: Int64s2D) -> tuple[Untyped, ...]:
     """Chosen characters and the state after them, of rows that start from nothing."""
     rows = forced.shape[1]
     chosen, state = engine.advance(np.ascontiguousarray(forced), np.zeros(rows, np.int64), engine.start(rows))
     return chosen, *state
 
 
-def reading_then_writing(rng: np.random.Generator, vocab_size: int, steps: int, rows: int) -> np.ndarray:
+def reading_then_writing(rng: np.random.Generator, vocab_size: int, steps: int, rows: int) -> Int64s2D:
     """Forced inputs (K, N) with prefixes of unequal length."""
     forced = rng.integers(0, vocab_size, (steps, rows))
     lengths = rng.integers(1, steps, rows)
@@ -160,10 +161,10 @@ def test_logits_and_states_are_the_books_in_float64(cell: str, num_layers: int, 
             assert not own[:, 6:].any()
 
 
-def book(checkpoint: Checkpoint, p: dict[str, np.ndarray], ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+def book(checkpoint: Checkpoint, p: dict[str, Float64s], ids: Untyped) -> tuple[Float64s2D, list[Float64s2D]]:
     """Logits and states after the last character, a layer after the other, by the book's equations."""
 
-    def sigmoid(x: np.ndarray) -> np.ndarray:
+    def sigmoid(x: Float64s2D) -> Float64s2D:
         return 1 / (1 + np.exp(-x))
 
     config, states = checkpoint.config, []
@@ -217,7 +218,9 @@ def test_sums_are_refused_from_where_they_can_overflow_and_not_before(column: st
 def test_an_engine_says_what_it_is(engine_name: str) -> None:
     engine = open_engine(tiny_checkpoint("lstm"), "cpu", engine_name)
     assert (engine.name, engine.device) == (engine_name, "cpu")
-    assert [(array.shape, array.dtype) for array in engine.start(3)] == [((3, engine.state_dim), np.float32)] * 2
+    assert [(array.shape, array.dtype) for array in engine.start(3)] == [
+        ((3, engine.state_dim), np.dtype(np.float32))
+    ] * 2
     assert engine.state_dim == (17 if engine_name == "mxnet" else 32)
 
 

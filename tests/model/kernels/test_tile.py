@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from model.arrays import Float32s, Float32s2D
 from model.kernels.activations import exp, sigmoid, tanh
 from model.kernels.contracted import contracted
 from model.kernels.products import Products
@@ -12,7 +15,7 @@ from model.kernels.tile import add_product
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("N", "K", "M"), [(1, 1, 1), (4, 8, 64), (5, 3, 65), (7, 130, 63), (32, 16, 200)])
-def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[np.floating]) -> None:
+def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[np.floating[Any]]) -> None:
     rng = np.random.default_rng(0)
     A, W, C = (rng.normal(size=shape).astype(dtype) for shape in ((N, K + 2), (K, M), (N, M + 3)))
     expected = C.copy()
@@ -22,7 +25,7 @@ def test_the_product_is_added_for_any_shape(N: int, K: int, M: int, dtype: type[
 
 
 @contracted
-def _all(x, out):  # type: ignore[no-untyped-def]
+def _all(x: Float32s, out: Float32s2D) -> None:
     for i in range(len(x)):
         out[0, i], out[1, i], out[2, i] = exp(x[i]), sigmoid(x[i]), tanh(x[i])
 

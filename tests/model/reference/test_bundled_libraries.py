@@ -101,7 +101,9 @@ def test_a_copy_differs_from_the_wheels_file_in_its_name_alone(monkeypatch: pyte
 def test_a_wheel_that_is_not_there_or_lacks_the_file_has_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bundled_libraries._copy("no-such-wheel", "lib") is None
     assert bundled_libraries._copy("numpy", "no-such-file-") is None
-    monkeypatch.setattr(bundled_libraries.metadata, "files", lambda _: None)  # a wheel without a list of its files
+    monkeypatch.setattr(
+        "model.reference.bundled_libraries.metadata.files", lambda _: None
+    )  # a wheel without a list of its files
     assert bundled_libraries._copy("numpy", "lib") is None
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from model.arrays import Int32s2D
 from model.config import GATES, ModelConfig
 from tests.book import Arrays, book_forward
 from tests.reference import cells, mx, needs_mxnet, on_context
@@ -18,7 +21,7 @@ def float64_parameters(config: ModelConfig, seed: int = 0) -> Arrays:
     return {name: rng.normal(0, 0.5, shape) for name, shape in config.parameter_shapes().items()}
 
 
-def forward(config, parameters, indices, state):  # type: ignore[no-untyped-def]
+def forward(config: ModelConfig, parameters: Any, indices: Int32s2D, state: Any) -> tuple[list[Any], Any]:
     """Logits (T, N, V) as a list of NDArrays, and the state after the last step."""
     Y = []
     for t in range(indices.shape[1]):
@@ -28,7 +31,7 @@ def forward(config, parameters, indices, state):  # type: ignore[no-untyped-def]
     return Y, state
 
 
-def example(cell: str, layers: int, steps: int = T):  # type: ignore[no-untyped-def]
+def example(cell: str, layers: int, steps: int = T) -> tuple[ModelConfig, Arrays, Int32s2D]:
     config = ModelConfig(cell, layers, hidden_dim=4, vocab_size=6)
     indices = np.random.default_rng(1).integers(0, 6, (N, steps)).astype(np.int32)
     return config, float64_parameters(config), indices
@@ -50,7 +53,7 @@ def test_gradients_agree_with_numeric_ones_in_float64(cell: str, layers: int) ->
     labels = mx.nd.array(np.random.default_rng(2).integers(0, 6, (4, N)), dtype="int32")
     parameters = on_context(p, mx.cpu())
 
-    def loss():  # type: ignore[no-untyped-def]
+    def loss() -> Any:
         Y, _ = forward(config, parameters, indices, cells.zero_state(config, N, mx.cpu(), "float64"))
         return -sum(mx.nd.pick(mx.nd.log_softmax(y), labels[t]).sum() for t, y in enumerate(Y))
 

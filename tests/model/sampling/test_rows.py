@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from model.arrays import Float32s, Float32s2D, Int64s
 from model.decoding.row import ALL
 from model.errors import OptionError
 from model.sampling.options import Sampling
@@ -16,11 +17,11 @@ from model.sampling.random_stream import uniform
 from model.sampling.rows import choose
 
 
-def choose_one(logits: np.ndarray, temperature: float, top_k: int, top_p: float, seed: int, position: int = 0) -> int:
+def choose_one(logits: Float32s, temperature: float, top_k: int, top_p: float, seed: int, position: int = 0) -> int:
     return int(choose_all(logits[None], [temperature], [top_k], [top_p], [seed], [position])[0])
 
 
-def choose_all(logits: np.ndarray, *options: list[float]) -> np.ndarray:
+def choose_all(logits: Float32s2D, *options: list[float]) -> Int64s:
     temperature, top_k, top_p, seed, position = options
     chosen = np.full(len(logits), -7)
     finite = choose(
@@ -38,7 +39,7 @@ def choose_all(logits: np.ndarray, *options: list[float]) -> np.ndarray:
     return chosen
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_rows_are_chosen_as_the_reference_says(data: st.DataObject) -> None:
     rows = data.draw(st.integers(1, 6))

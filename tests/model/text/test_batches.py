@@ -4,18 +4,17 @@ import itertools
 import re
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.arrays import Unsigneds
 from model.errors import CorpusError
 from model.text.batches import check_length, data_iter_consecutive, data_iter_random, num_batches
 
-Text = npt.NDArray[np.int32]
 Batch = tuple[list[list[int]], list[list[int]]]
 
-RANGE = np.arange(30, dtype=np.int32)
+RANGE = np.arange(30, dtype=np.uint32)
 SAMPLINGS = ["random", "consecutive"]
 sizes = st.tuples(st.integers(2, 400), st.integers(1, 9), st.integers(1, 12))
 
@@ -47,7 +46,7 @@ def test_random_sampling_sees_every_example_once_but_for_the_last_that_fill_no_b
     size: tuple[int, int, int], seed: int
 ) -> None:
     length, N, T = size
-    batches = list(data_iter_random(np.arange(length, dtype=np.int32), N, T, np.random.default_rng(seed)))
+    batches = list(data_iter_random(np.arange(length, dtype=np.uint32), N, T, np.random.default_rng(seed)))
     starts = [int(x) for X, _ in batches for x in X[:, 0]]
     examples = (length - 1) // T
     assert len(starts) == len(set(starts)) == examples // N * N == N * num_batches(length, N, T, "random")
@@ -58,7 +57,7 @@ def test_random_sampling_sees_every_example_once_but_for_the_last_that_fill_no_b
 @given(sizes)
 def test_consecutive_batches_adjoin_and_labels_are_one_step_on(size: tuple[int, int, int]) -> None:
     length, N, T = size
-    batches = list(data_iter_consecutive(np.arange(length, dtype=np.int32), N, T))
+    batches = list(data_iter_consecutive(np.arange(length, dtype=np.uint32), N, T))
     assert len(batches) == max(0, num_batches(length, N, T, "consecutive"))
     for (X, Y), (following, _) in itertools.pairwise(batches):
         assert (X[:, -1] + 1 == following[:, 0]).all()
@@ -68,13 +67,16 @@ def test_consecutive_batches_adjoin_and_labels_are_one_step_on(size: tuple[int, 
 
 def test_the_order_of_random_sampling_depends_on_the_generator_alone() -> None:
     def order(seed: int) -> list[list[int]]:
-        return [X[:, 0].tolist() for X, _ in data_iter_random(np.arange(500), 4, 5, np.random.default_rng(seed))]
+        return [
+            X[:, 0].tolist()
+            for X, _ in data_iter_random(np.arange(500, dtype=np.uint32), 4, 5, np.random.default_rng(seed))
+        ]
 
     assert order(1) == order(1)
     assert order(1) != order(2)
 
 
-def batches(text: Text, N: int, T: int, sampling: str) -> list[Batch]:
+def batches(text: Unsigneds, N: int, T: int, sampling: str) -> list[Batch]:
     found = (
         data_iter_random(text, N, T, np.random.default_rng(0))
         if sampling == "random"
@@ -86,7 +88,7 @@ def batches(text: Text, N: int, T: int, sampling: str) -> list[Batch]:
 @given(sizes)
 def test_consecutive_rows_are_the_text_in_equal_parts(size: tuple[int, int, int]) -> None:
     length, N, T = size
-    text = np.random.default_rng(length).integers(0, 9, length, np.int32)
+    text = np.random.default_rng(length).integers(0, 9, length, np.uint32)
     part = length // N
     rows = [text.tolist()[n * part : (n + 1) * part] for n in range(N)]
     starts = [t for t in range(0, part, T) if t + T < part]  # the last label of a stretch is there too
@@ -97,7 +99,7 @@ def test_consecutive_rows_are_the_text_in_equal_parts(size: tuple[int, int, int]
 @given(sizes)
 def test_random_examples_are_the_stretches_of_the_text(size: tuple[int, int, int]) -> None:
     length, N, T = size
-    text = np.random.default_rng(length).permutation(length).astype(np.int32)
+    text = np.random.default_rng(length).permutation(length).astype(np.uint32)
     whole = text.tolist()
     stretches = {(*whole[t : t + T], *whole[t + 1 : t + T + 1]) for t in range(0, length - T, T)}
     seen = [(*x, *y) for X, Y in batches(text, N, T, "random") for x, y in zip(X, Y, strict=True)]
@@ -109,7 +111,7 @@ def test_random_examples_are_the_stretches_of_the_text(size: tuple[int, int, int
 def test_batches_are_counted_without_cutting_them(length: int, N: int, T: int, sampling: str) -> None:
     count = num_batches(length, N, T, sampling)
     assert isinstance(count, int)
-    assert max(0, count) == len(batches(np.zeros(length, np.int32), N, T, sampling))
+    assert max(0, count) == len(batches(np.zeros(length, np.uint32), N, T, sampling))
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 12), st.sampled_from(SAMPLINGS))
@@ -117,7 +119,7 @@ def test_a_text_too_short_is_told_what_it_needs_and_settings_that_do_fit(
     length: int, N: int, T: int, sampling: str
 ) -> None:
     def fits(length: int, N: int, T: int) -> bool:
-        return bool(batches(np.zeros(length, np.int32), N, T, sampling))
+        return bool(batches(np.zeros(length, np.uint32), N, T, sampling))
 
     if fits(length, N, T):
         check_length(length, N, T, sampling)

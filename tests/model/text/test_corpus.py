@@ -23,10 +23,10 @@ def write_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.
     return path
 
 
-def read_bytes(tmp_path: Path, data: bytes, **options: object) -> Corpus:
+def read_bytes(tmp_path: Path, data: bytes, **options: Any) -> Corpus:
     path = tmp_path / "text.txt"
     path.write_bytes(data)
-    return read_corpus(path, **options)  # type: ignore[arg-type]
+    return read_corpus(path, **options)
 
 
 def test_every_line_end_becomes_one_space(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, text: str) -> int:
     """Exchanges that sorting the marks of a text by insertion makes, of all that is handed to `unicodedata`."""
     count = 0
 
-    def counted(form: str, given: str) -> str:
+    def counted(form: Literal["NFC", "NFD", "NFKC", "NFKD"], given: str) -> str:
         nonlocal count
         before: list[int] = []  # classes of the marks since the last starter, in order
         for c in "".join(normalize("NFD", c) for c in given):

@@ -22,8 +22,8 @@ def test_progress_is_that_of_the_nearest_end(
     at = Position(epoch=step // num_batches, batch=step % num_batches, step=step, seconds=float(seconds))
     counted = [Fraction(step, epochs * num_batches)] + ([Fraction(step, steps)] if steps else [])
     timed = [Fraction(seconds, budget)] if budget else []
-    assert ending.counted_progress(options, at, num_batches) == pytest.approx(float(min(1, *[max(counted)])))
-    assert ending.progress(options, at, num_batches) == pytest.approx(float(min(1, max(counted + timed))))
+    assert ending.counted_progress(options, at, num_batches) == pytest.approx(float(min(Fraction(1), max(counted))))
+    assert ending.progress(options, at, num_batches) == pytest.approx(float(min(Fraction(1), max(counted + timed))))
     within = (steps is not None and step >= steps) or (budget is not None and seconds >= budget)
     assert ending.ends_within_epoch(options, at) is within
 

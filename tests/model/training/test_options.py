@@ -15,6 +15,10 @@ WHOLE = [name for name, (low, _) in BOUNDS.items() if isinstance(low, int)]
 NUMBERS = [(name, bound) for name, bounds in BOUNDS.items() for bound in bounds]
 
 
+def with_one(name: str, value: Any) -> TrainingOptions:
+    return TrainingOptions(**{name: value})
+
+
 def test_every_option_has_bounds_or_choices_but_a_switch_and_a_list() -> None:
     names = {field.name for field in fields(TrainingOptions)}
     assert names - BOUNDS.keys() - CHOICES.keys() == {"carry_state", "prefixes"}
@@ -23,7 +27,7 @@ def test_every_option_has_bounds_or_choices_but_a_switch_and_a_list() -> None:
 
 @pytest.mark.parametrize(("name", "bound"), [n for n in NUMBERS if n != ("learning_rate", 0.0)])
 def test_a_bound_itself_is_allowed(name: str, bound: float) -> None:
-    assert getattr(TrainingOptions(**{name: bound}), name) == bound
+    assert getattr(with_one(name, bound), name) == bound
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -35,7 +39,7 @@ def test_a_number_past_a_bound_is_refused_with_its_name_its_value_and_the_bounds
         high + 1 if whole else math.nextafter(high, math.inf),
     ):
         with pytest.raises(OptionError) as error:
-            TrainingOptions(**{name: past})
+            with_one(name, past)
         assert str(error.value) == f"{name}: {past} is not from {low} to {high}"
         assert error.value.field == name
 
@@ -44,30 +48,30 @@ def test_a_number_past_a_bound_is_refused_with_its_name_its_value_and_the_bounds
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "1", [1]])
 def test_what_is_no_finite_number_is_refused(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=f"{name}: .* is not a number"):
-        TrainingOptions(**{name: value})
+        with_one(name, value)
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"{name}: 2.5 is not a whole number"):
-        TrainingOptions(**{name: 2.5})
+        with_one(name, 2.5)
 
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_only_what_can_be_off_may_be_none(name: str) -> None:
     if name in OPTIONAL:
-        assert getattr(TrainingOptions(**{name: None}), name) is None
+        assert getattr(with_one(name, None), name) is None
     else:
         with pytest.raises(OptionError, match=f"{name}: None is not a number"):
-            TrainingOptions(**{name: None})
+            with_one(name, None)
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_choices_are_taken_and_others_are_answered_with_them(name: str) -> None:
     for choice in CHOICES[name]:
-        assert getattr(TrainingOptions(**{name: choice}), name) == choice
+        assert getattr(with_one(name, choice), name) == choice
     with pytest.raises(OptionError) as error:
-        TrainingOptions(**{name: "odd"})
+        with_one(name, "odd")
     assert all(choice in str(error.value) for choice in CHOICES[name])
 
 
@@ -106,7 +110,7 @@ def test_a_record_with_an_option_that_is_gone_is_read_where_the_option_was_off(n
         TrainingOptions.from_record({**record, name: 0.25})
     assert refused.value.field == name
     with pytest.raises(TypeError):
-        TrainingOptions(**{name: 0.0})
+        with_one(name, 0.0)
 
 
 def test_a_record_with_a_schedule_that_is_gone_is_refused_by_name() -> None:

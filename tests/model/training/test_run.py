@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from model import files as model_files
 from model import versions
 from model.checkpoint import FILE_NAME, load, save
 from model.errors import CheckpointError, OptionError, TrainingError
+from model.files import serialise
 from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
@@ -93,7 +93,7 @@ def as_version_0_1_wrote_it(out: Path, **options: Any) -> None:
     facts = {**snapshot.facts, "backend": "numpy"}
     facts["options"] |= {"backend": "numpy", "warmup": 0.0, "dropout_input": 0.0, **options}
     metadata = {"format": module.RESUME_FORMAT, "facts": json.dumps(facts)}
-    (out / RESUME_NAME).write_bytes(module.checkpoints.serialise(snapshot.arrays, metadata)[0])
+    (out / RESUME_NAME).write_bytes(serialise(snapshot.arrays, metadata)[0])
 
 
 def test_a_run_of_before_the_names_changed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
@@ -194,7 +194,8 @@ def test_a_run_that_diverged_publishes_its_best_epoch_or_nothing(tmp_path: Path)
     before = save(tmp_path, random_checkpoint())
     hopeless = {"learning_rate": 1000.0, "optimizer": "sgd", "loss_reduction": "sum", "clipping_theta": 1e9}
     *_, finished = run(trainer(**hopeless), tmp_path, overwrite=True)
-    assert (finished.reason, finished.best_epoch) == ("diverged", 0)  # type: ignore[union-attr]
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, finished.best_epoch) == ("diverged", 0)
     assert load(tmp_path).digest == before
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line, parse_constant=lambda c: pytest.fail(c))["epoch"] == 1
@@ -233,7 +234,7 @@ def test_a_disk_that_fills_on_the_way_is_told_once_and_training_goes_on(
     for event in run(trainer(), tmp_path):
         happened.append(event)
         if isinstance(event, events.BatchDone) and (event.epoch, event.batch) == (1, 3):
-            monkeypatch.setattr(model_files.tempfile, "mkstemp", full)
+            monkeypatch.setattr("model.files.tempfile.mkstemp", full)
             monkeypatch.setattr(Path, "open", full)
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             monkeypatch.undo()
@@ -251,7 +252,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_old_model_and_says_so(
     for event in stream:
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             break
-    monkeypatch.setattr(model_files.tempfile, "mkstemp", full)
+    monkeypatch.setattr("model.files.tempfile.mkstemp", full)
     with pytest.raises(CheckpointError, match=r"not saved \(No space left on device\)"):
         list(stream)
     monkeypatch.undo()
@@ -311,7 +312,7 @@ def test_a_snapshot_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / RESUME_NAME).write_bytes(data)
     with pytest.raises(CheckpointError, match="is damaged"):
         read_snapshot(tmp_path)
-    without, _ = module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": '{"options": {}}'})
+    without, _ = serialise({}, {"format": module.RESUME_FORMAT, "facts": '{"options": {}}'})
     (tmp_path / RESUME_NAME).write_bytes(without)
     with pytest.raises(CheckpointError, match=r"without \['backend', 'corpus', 'position'\]"):
         read_snapshot(tmp_path)
@@ -341,12 +342,12 @@ def test_a_snapshot_that_would_never_end_is_refused_without_being_read(
 
 def sparse(file: Path, size: int) -> None:
     """A snapshot, as its header says, and then nothing that was ever written."""
-    file.write_bytes(module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": "{}"})[0])
+    file.write_bytes(serialise({}, {"format": module.RESUME_FORMAT, "facts": "{}"})[0])
     os.truncate(file, size)
 
 
 def test_a_snapshot_whose_facts_nest_without_end_is_refused_in_words(tmp_path: Path) -> None:
-    data, _ = module.checkpoints.serialise({}, {"format": module.RESUME_FORMAT, "facts": "[" * 100_000})
+    data, _ = serialise({}, {"format": module.RESUME_FORMAT, "facts": "[" * 100_000})
     (tmp_path / RESUME_NAME).write_bytes(data)
     with pytest.raises(CheckpointError, match="is not a nextchar-resume/1 file"):
         read_snapshot(tmp_path)

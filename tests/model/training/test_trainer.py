@@ -58,7 +58,8 @@ class _Watched:
     """A backend that notes which states it is given."""
 
     def __init__(self, inner: Any) -> None:
-        self._inner, self.zero = inner, []
+        self._inner = inner
+        self.zero: list[bool] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -143,7 +144,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
 
 def test_steps_end_a_run_after_so_many_updates_and_the_schedule_runs_over_them() -> None:
     trainer, happened = trained(steps=70, epochs=1_000_000, schedule="linear", final_rate=0.0)
-    assert (happened[-1].reason, trainer.position.step) == ("steps", 70)  # type: ignore[union-attr]
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, trainer.position.step) == ("steps", 70)
     # The rate of an epoch's line is the one after its last update: 0.01 (1 - step / 70).
     ends = [min(trainer.num_batches * e.epoch, 70) for e in epochs_of(happened)]
     np.testing.assert_allclose([e.learning_rate for e in epochs_of(happened)], [0.01 * (1 - n / 70) for n in ends])
@@ -267,8 +270,10 @@ def test_what_the_last_update_did_is_looked_at_as_well() -> None:
         happened.append(event)
         if isinstance(event, events.EpochDone):
             trainer.backend.weights[:] = np.inf
-    assert happened[-1].reason == "diverged"  # type: ignore[union-attr]
-    assert happened[-1].best_epoch == 1  # type: ignore[union-attr]
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert finished.reason == "diverged"
+    assert finished.best_epoch == 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
@@ -284,7 +289,13 @@ def test_only_a_model_that_quotes_is_said_to_know_its_text_by_heart() -> None:
     """The sizes are the same; what differs is how long it learned."""
 
     def words(epochs: int) -> list[str]:
-        changes = {"epochs": epochs, "pred_period": epochs, "pred_len": 60, "hidden_dim": 64, "learning_rate": 0.02}
+        changes: dict[str, Any] = {
+            "epochs": epochs,
+            "pred_period": epochs,
+            "pred_len": 60,
+            "hidden_dim": 64,
+            "learning_rate": 0.02,
+        }
         _, happened = trained(**changes, sampling="consecutive", cell="gru")
         return [e.text for e in happened if isinstance(e, events.Advice)]
 
@@ -327,7 +338,8 @@ def test_an_unknown_prefix_a_short_text_and_a_bad_option_are_told_before_trainin
         Trainer(corpus(), TrainingOptions(**{**SMALL, "prefixes": ("é",)}))
     with pytest.raises(CorpusError, match="would fit"):
         Trainer(corpus("short text"), TrainingOptions(**SMALL))
-    for field, value in {"cell": "elman", "epochs": 0, "learning_rate": math.nan, "hidden_dim": 2.5}.items():
+    bad: dict[str, Any] = {"cell": "elman", "epochs": 0, "learning_rate": math.nan, "hidden_dim": 2.5}
+    for field, value in bad.items():
         with pytest.raises(OptionError, match=field):
             TrainingOptions(**{field: value})
 

@@ -61,7 +61,8 @@ def test_a_run_is_the_formulas_one_after_the_other(given: dict[str, Any]) -> Non
     options, per_batch, held_out = run.options, 4 * 8, bool(run.options.validation_fraction)
     happened = list(run.events())
     total = min(options.steps or 10**9, options.epochs * run.num_batches)
-    average, memory, epoch, losses, norms, clipped = w.copy(), dict[str, Any](), 0, [], [], []
+    average, memory, epoch, clipped = w.copy(), dict[str, Any](), 0, []
+    losses, norms = list[float](), list[float]()
     best, history, best_loss = None, [], math.inf
     batch_events, epoch_events = iter(of(events.BatchDone, happened)), iter(of(events.EpochDone, happened))
     for k in range(total):
@@ -99,6 +100,7 @@ def test_a_run_is_the_formulas_one_after_the_other(given: dict[str, Any]) -> Non
     assert any(clipped)
     assert not all(clipped)
     np.testing.assert_allclose(backend.weights, w, rtol=1e-9, atol=1e-11)
+    assert best is not None
     np.testing.assert_allclose(run.checkpoint().parameters["all"], best, rtol=1e-9, atol=1e-11)
     finished = happened[-1]
     assert isinstance(finished, events.Finished)
@@ -151,12 +153,12 @@ def test_each_epoch_reads_the_text_that_is_not_held_out_once(sampling: str) -> N
 
 
 def test_every_update_hides_other_units_and_another_seed_hides_others() -> None:
-    given = {"epochs": 3, "dropout_output": 0.5, "hidden_dim": 8}
+    given: dict[str, Any] = {"epochs": 3, "dropout_output": 0.5, "hidden_dim": 8}
     (run, backend), (other, theirs) = trainer(**given), trainer(**given, seed=1)
     list(run.events())
     list(other.events())
-    masks = [masks.output.tobytes() for *_, masks in backend.batches + theirs.batches]
-    assert len(set(masks)) == len(masks) == 6 * run.num_batches
+    drawn = [masks.output for *_, masks in backend.batches + theirs.batches]
+    assert len({mask.tobytes() for mask in drawn if mask is not None}) == len(drawn) == 6 * run.num_batches
 
 
 def carried(state: tuple[Any, ...]) -> Any:
@@ -167,7 +169,9 @@ def carried(state: tuple[Any, ...]) -> Any:
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
 def test_rows_of_a_carried_state_are_reset_by_their_share(sampling: str) -> None:
     """The scripted state counts the batches that a row has read since it was zero."""
-    given = {"sampling": sampling, "carry_state": sampling == "random", "batch_size": 16, "num_steps": 1, "epochs": 6}
+    given: dict[str, Any] = {
+        "sampling": sampling, "carry_state": sampling == "random", "batch_size": 16, "num_steps": 1, "epochs": 6,
+    }  # fmt: skip
     run, backend = trainer(**given, state_reset=0.25)
     list(run.events())
     states = [carried(state) for _, _, state, _ in backend.batches]
@@ -277,7 +281,9 @@ def test_seconds_and_speed_are_those_of_the_clock_and_go_on_in_a_run_that_is_tak
     assert [event.chars_per_second for event in done] == pytest.approx([64.0] * 2)
     assert [event.seconds for event in done] == pytest.approx([n + 1.0, 1.5 * n + 1.5])
     assert [row[1] for row in run.position.history] == pytest.approx([n / 2 + 0.5, n + 1.0, 1.5 * n + 1.5])
-    assert happened[-1].seconds == pytest.approx(1.5 * n + 1.5)  # type: ignore[union-attr]
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert finished.seconds == pytest.approx(1.5 * n + 1.5)
 
 
 def test_a_run_ends_within_an_epoch_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,13 +291,17 @@ def test_a_run_ends_within_an_epoch_when_its_time_is_up(monkeypatch: pytest.Monk
     run, _ = trainer(epochs=30, time_budget_s=5.0)
     happened = list(run.events())
     assert run.position.step == 10 < run.num_batches
-    assert (happened[-1].reason, happened[-1].epoch) == ("time", 1)  # type: ignore[union-attr]
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, finished.epoch) == ("time", 1)
     assert run.checkpoint().training["repeatable"] is False
 
 
 @pytest.mark.parametrize("taken_up_at", [1, 7, 20, 30])
 def test_a_run_that_is_taken_up_shares_nothing_with_its_snapshot(taken_up_at: int) -> None:
-    given = {"sampling": "consecutive", "optimizer": "adam", "averaging": 0.9, "validation_fraction": 0.2, "epochs": 3}
+    given: dict[str, Any] = {
+        "sampling": "consecutive", "optimizer": "adam", "averaging": 0.9, "validation_fraction": 0.2, "epochs": 3,
+    }  # fmt: skip
     run, backend = trainer(**given)
     stream = run.events()
     for _ in range(taken_up_at):
@@ -341,17 +351,21 @@ def test_the_epoch_in_which_a_run_diverges_has_the_figures_with_that_batch(how: 
         happened.append(event)
         if isinstance(event, events.BatchDone):
             kept = backend.weights.copy()
+    assert kept is not None
     np.testing.assert_array_equal(backend.weights, kept)  # the batch moved nothing
     assert run.position.step == number
     broken, advice, finished = happened[-3:]
     losses = [scripted(k, 1)[0] for k in range(number - 4, number)]
     expected = math.exp((sum(losses) + far) / 5) if how == "loss" else math.nan
-    assert (broken.epoch, broken.best, broken.validation_perplexity) == (2, False, None)  # type: ignore[union-attr]
-    assert broken.train_perplexity == pytest.approx(expected, nan_ok=True)  # type: ignore[union-attr]
+    assert isinstance(broken, events.EpochDone)
+    assert (broken.epoch, broken.best, broken.validation_perplexity) == (2, False, None)
+    assert broken.train_perplexity == pytest.approx(expected, nan_ok=True)
+    assert isinstance(advice, events.Advice)
     assert (
         f"epoch 2: training has diverged, the loss is {f'{far:.3g}' if how == 'loss' else 'no longer'}" in advice.text
-    )  # type: ignore[union-attr]
-    assert (finished.reason, finished.epoch, finished.best_epoch) == ("diverged", 1, 1)  # type: ignore[union-attr]
+    )
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, finished.epoch, finished.best_epoch) == ("diverged", 1, 1)
     assert run.checkpoint().training["diverged_in_epoch"] == 2
 
 
@@ -360,7 +374,9 @@ def test_a_loss_of_ten_times_guessing_evenly_is_the_last_that_goes_on() -> None:
         backend = Scripted()
         run, _ = trainer(backend, learning_rate=1e-6, epochs=1)
         backend.batch_losses[2] = factor * math.log(V)
-        assert list(run.events())[-1].reason == reason  # type: ignore[union-attr]
+        finished = list(run.events())[-1]
+        assert isinstance(finished, events.Finished)
+        assert finished.reason == reason
 
 
 def test_held_out_text_out_of_reach_ends_the_run_with_its_figure() -> None:
@@ -373,10 +389,13 @@ def test_held_out_text_out_of_reach_ends_the_run_with_its_figure() -> None:
             backend.far = 0.0
     backend.far = math.inf
     broken, advice, finished = happened[-3:]
-    assert (broken.epoch, broken.validation_perplexity, broken.best) == (3, math.inf, False)  # type: ignore[union-attr]
-    assert "1e+09 nats" in advice.text  # type: ignore[union-attr]
+    assert isinstance(broken, events.EpochDone)
+    assert (broken.epoch, broken.validation_perplexity, broken.best) == (3, math.inf, False)
+    assert isinstance(advice, events.Advice)
+    assert "1e+09 nats" in advice.text
     # What was best is read as well; here it is out of reach too.
-    assert (finished.reason, finished.epoch, finished.best_epoch) == ("diverged", 2, 0)  # type: ignore[union-attr]
+    assert isinstance(finished, events.Finished)
+    assert (finished.reason, finished.epoch, finished.best_epoch) == ("diverged", 2, 0)
     with pytest.raises(TrainingError, match="diverged"):
         run.checkpoint()
 
@@ -397,12 +416,13 @@ def test_where_nothing_is_held_out_the_last_parameters_are_read_once_more(value:
             if event.epoch == 2:
                 backend.weights[3] = value
         last = event
-    assert (last.reason, last.epoch) == ("diverged", 2)  # type: ignore[union-attr]
+    assert isinstance(last, events.Finished)
+    assert (last.reason, last.epoch) == ("diverged", 2)
     means = [
         np.mean([scripted(k, 1)[0] for k in range(e * run.num_batches, (e + 1) * run.num_batches)]) for e in (0, 1)
     ]
     best = int(np.argmin(means))
-    assert last.best_epoch == best + 1  # type: ignore[union-attr]
+    assert last.best_epoch == best + 1
     np.testing.assert_array_equal(run.checkpoint().parameters["all"], ends[best])
 
 
@@ -411,4 +431,5 @@ def test_the_best_and_the_averaged_parameters_of_a_new_trainer_are_its_own() -> 
     before = backend.weights.copy()
     backend.weights += 1
     np.testing.assert_array_equal(run.best, before)
+    assert run.average is not None
     np.testing.assert_array_equal(run.average, before)

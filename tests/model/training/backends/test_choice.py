@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.arrays import zero_state
+from model.arrays import Int32s2D, zero_state
 from model.config import ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
@@ -19,7 +19,7 @@ from tests.reference import named, needs_mxnet
 BACKENDS = (named("cpu"), named("mxnet"))
 
 
-def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, np.ndarray]:
+def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, Int32s2D]:
     """A backend with random weights, and a batch of 3 rows of 5 characters with what follows them."""
     rng = np.random.default_rng(0)
     config = ModelConfig(cell, 2, 8, 11)
@@ -107,7 +107,8 @@ def test_a_gpu_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "gpu_present", lambda: True)
     monkeypatch.setattr("model.reference.device.try_gpu", lambda: SimpleNamespace(device_type="gpu"))
     monkeypatch.setattr("model.training.backends.mxnet.MXNetBackend", lambda config, ctx: ctx.device_type)
-    assert open_backend("auto", "auto", ModelConfig("rnn", 1, 4, 5)) == "gpu"
+    opened: Any = open_backend("auto", "auto", ModelConfig("rnn", 1, 4, 5))
+    assert opened == "gpu"
 
 
 def test_auto_precision_is_what_the_processor_has_and_what_it_has_not_is_refused(

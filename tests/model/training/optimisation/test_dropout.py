@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from model.arrays import UInt64s
 from model.config import GATES
 from model.training import TrainingOptions
 from model.training.optimisation import dropout
@@ -11,10 +14,10 @@ from model.training.optimisation.dropout import NO_MASKS, Masks
 N, T, H = 24, 32, 48
 
 
-def masks(seed: int = 0, **options: float) -> Masks:
+def masks(seed: int = 0, **options: Any) -> Masks:
     cell = str(options.pop("cell", "lstm"))
     layers = int(options.pop("num_layers", 1))
-    given = TrainingOptions(cell=cell, num_layers=layers, hidden_dim=H, **options)  # type: ignore[arg-type]
+    given = TrainingOptions(cell=cell, num_layers=layers, hidden_dim=H, **options)
     return dropout.draw(np.random.default_rng(seed), given, N, T)
 
 
@@ -29,8 +32,8 @@ def test_nothing_is_hidden_and_nothing_drawn_unless_it_was_asked() -> None:
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_masks_have_the_shapes_of_what_they_hide(cell: str) -> None:
-    given = {"dropout_layers": 0.2, "dropout_output": 0.3, "dropout_recurrent": 0.4}
-    found = masks(cell=cell, num_layers=3, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"dropout_layers": 0.2, "dropout_output": 0.3, "dropout_recurrent": 0.4}
+    found = masks(cell=cell, num_layers=3, **given)
     assert found.output is not None
     assert found.output.shape == (T, N, H)
     assert [m.shape for m in found.layers if m is not None] == [(T, N, H)] * 2
@@ -56,7 +59,7 @@ class Counting:
 
     bit_generator = property(lambda self: self)
 
-    def random_raw(self, count: int) -> np.ndarray:
+    def random_raw(self, count: int) -> UInt64s:
         return np.resize(np.arange(256, dtype=np.uint8), 8 * count).view(np.uint64)
 
 
@@ -71,9 +74,14 @@ def test_of_all_bytes_exactly_the_share_is_hidden_and_the_mean_stays_one(share: 
 
 def test_masks_depend_on_the_generator_alone_and_not_on_each_other() -> None:
     a, b, c = masks(1, dropout_output=0.5), masks(1, dropout_output=0.5), masks(2, dropout_output=0.5)
+    assert a.output is not None
+    assert b.output is not None
+    assert c.output is not None
     np.testing.assert_array_equal(a.output, b.output)
     assert (a.output != c.output).mean() > 0.4
     both = masks(1, num_layers=2, dropout_layers=0.5, dropout_output=0.5)
+    assert both.layers[0] is not None
+    assert both.output is not None
     assert (both.layers[0] != both.output).mean() > 0.4
     recurrent = masks(1, num_layers=2, dropout_recurrent=0.5).recurrent
     assert (recurrent[0] != recurrent[1]).mean() > 0.4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def test_perplexity_of_a_perfect_model_and_of_one_that_guesses_evenly() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 127, 128, 1000])
-def test_the_norm_is_that_of_all_numbers(length: int, dtype: type) -> None:
+def test_the_norm_is_that_of_all_numbers(length: int, dtype: type[np.floating[Any]]) -> None:
     gradient = np.random.default_rng(length).normal(0, 2, length).astype(dtype)
     expected = math.sqrt(math.fsum(float(value) ** 2 for value in gradient))
     assert global_norm(gradient) == pytest.approx(expected, rel=1e-5 if dtype is np.float32 else 1e-13)

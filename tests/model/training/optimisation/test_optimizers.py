@@ -84,6 +84,6 @@ def test_the_arrays_are_all_that_an_optimizer_remembers(name: str) -> None:
 
 def test_an_average_follows_by_its_share() -> None:
     average, weights = np.array([0.0, 4.0, -2.0]), np.array([8.0, 4.0, 2.0])
-    follow(average, weights, 0.25)
+    follow(average, weights, np.float64(0.25))
     np.testing.assert_array_equal(average, [2.0, 4.0, -1.0])
     np.testing.assert_array_equal(weights, [8.0, 4.0, 2.0])

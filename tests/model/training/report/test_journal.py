@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -87,7 +88,7 @@ def test_the_picture_shows_both_curves_over_epochs_and_over_seconds(
     (figure,) = drawn
     for place, axes in enumerate(figure.axes):
         curves = [[[row[place], row[figures]] for row in rows] for figures in (2, 3)]
-        assert [line.get_xydata().tolist() for line in axes.lines] == [*curves, [[rows[1][place], 6.0]]]
+        assert [np.asarray(line.get_xydata()).tolist() for line in axes.lines] == [*curves, [[rows[1][place], 6.0]]]
         assert (axes.get_xlabel(), axes.get_yscale()) == (names[place], "log")
     legend = figure.axes[0].get_legend()
     assert legend is not None
@@ -143,7 +144,12 @@ def test_an_error_closes_it_and_leaves_the_picture(tmp_path: Path, monkeypatch: 
 
     closed = []
     real = SummaryWriter.close
-    monkeypatch.setattr(SummaryWriter, "close", lambda self: (closed.append(1), real(self)))
+
+    def close(self: Any) -> None:
+        closed.append(1)
+        real(self)
+
+    monkeypatch.setattr(SummaryWriter, "close", close)
     with pytest.raises(RuntimeError, match="in training"):
         fail(tmp_path, tensorboard=True)
     assert closed == [1]

@@ -30,7 +30,7 @@ def trainer(position: Position | None = None, ended: str | None = None, **option
 
 
 def test_it_holds_what_it_takes_to_train_again() -> None:
-    options = {"cell": "gru", "prefixes": ("the",), "steps": 5, "seed": 3}
+    options: dict[str, Any] = {"cell": "gru", "prefixes": ("the",), "steps": 5, "seed": 3}
     record = json.loads(json.dumps(worded(training_record(trainer(**options))), allow_nan=False))
     assert TrainingOptions.from_record(record["options"]) == trainer(**options).options
     assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450}
@@ -99,7 +99,7 @@ def test_it_says_when_it_was_saved() -> None:
 
 @pytest.mark.parametrize("epochs", [0, 1, MAX_HISTORY, MAX_HISTORY + 1, 1000, 12345])
 def test_a_long_history_is_thinned_evenly_to_its_end(epochs: int) -> None:
-    rows = [(n, float(n), 2.0, None) for n in range(1, epochs + 1)]
+    rows: list[tuple[int, float, float, float | None]] = [(n, float(n), 2.0, None) for n in range(1, epochs + 1)]
     shown = [row["epoch"] for row in training_record(trainer(Position(history=rows)))["history"]]
     assert len(shown) <= MAX_HISTORY
     assert len(shown) >= min(epochs, MAX_HISTORY // 2)

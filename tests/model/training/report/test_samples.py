@@ -43,13 +43,13 @@ def test_writing_goes_on_from_all_that_was_read(prefix: str, num_chars: int) -> 
     expected = prefix
     for _ in range(num_chars):
         expected += LETTERS[sum(map(LETTERS.index, expected)) % len(LETTERS)]
-    assert writing.write(Adding(), CONFIG, Vocabulary.from_text(LETTERS), prefix, num_chars) == expected
+    assert writing.write(Adding(), CONFIG, Vocabulary.from_text(LETTERS), prefix, num_chars) == expected  # type: ignore[arg-type]
 
 
 def test_a_sample_goes_on_from_a_prefix_as_the_text_is_read() -> None:
     text = corpus(LETTERS * 9)
     (found,) = writing.samples(Adding(), CONFIG, text, TrainingOptions(prefixes=("AB",), pred_len=30), 7)  # type: ignore[arg-type]
-    written = writing.write(Adding(), CONFIG, text.vocabulary, "ab", 30)
+    written = writing.write(Adding(), CONFIG, text.vocabulary, "ab", 30)  # type: ignore[arg-type]
     assert (found.epoch, found.prefix, found.text) == (7, "AB", written)
     windows = [written[i : i + 20] for i in range(13)]
     assert found.memorised == pytest.approx(sum(window in LETTERS * 9 for window in windows) / 13)

@@ -74,9 +74,9 @@ def test_gradients_losses_and_state_are_those_of_the_reference(
     assert loss == pytest.approx(expected_loss, rel=tolerance)
     for ours, theirs in zip(state, expected_state, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=tolerance)
-    theirs = reference._flat.views(reference.gradient)
+    expected = reference._flat.views(reference.gradient)
     for name, gradient in fast._book_views(fast.gradient).items():
-        assert np.abs(gradient - theirs[name]).max() <= tolerance * np.abs(theirs[name]).max(), name
+        assert np.abs(gradient - expected[name]).max() <= tolerance * np.abs(expected[name]).max(), name
 
 
 @pytest.mark.parametrize(("cell", "layers"), CASES)
@@ -121,11 +121,12 @@ def test_steps_give_the_logits_of_the_reference(cell: str) -> None:
 
 @pytest.mark.parametrize("name", [named("cpu"), named("mxnet")])
 def test_parameters_come_back_as_they_were_put_in(name: str) -> None:
-    backend = open_backend(name, "cpu", ModelConfig("gru", 2, 37, V))
-    parameters = initial_parameters(backend.config, np.random.default_rng(4), "uniform")
+    config = ModelConfig("gru", 2, 37, V)
+    backend = open_backend(name, "cpu", config)
+    parameters = initial_parameters(config, np.random.default_rng(4), "uniform")
     backend.load(parameters)
     back = backend.named(backend.weights)
-    assert list(back) == list(backend.config.parameter_shapes())
+    assert list(back) == list(config.parameter_shapes())
     assert all(np.array_equal(back[name], parameters[name]) for name in parameters)
 
 
