@@ -19,7 +19,7 @@ def open_backend(name: str, device: str, config: ModelConfig, precision: str = "
         raise OptionError("backend", "'cpu' computes on the CPU only; choose mxnet for a GPU")
     if name == "mxnet" or (name == "auto" and _gpu_is_used(device)):
         if precision == "bfloat16":
-            raise OptionError("precision", "'bfloat16' is of the numpy backend; the mxnet backend computes in float32")
+            raise OptionError("precision", "'bfloat16' is of the cpu backend; the mxnet backend computes in float32")
         from model.reference.device import context
         from model.training.backends.mxnet import MXNetBackend
 
