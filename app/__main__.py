@@ -64,12 +64,12 @@ def check_device(settings: Settings) -> None:
 
     Raises SettingsError where it is not.
     """
-    if settings.device != "gpu" and settings.backend != "mxnet":
+    if settings.device != "gpu" and settings.engine != "mxnet":
         return
     try:
-        check("gpu" if settings.device == "gpu" else "cpu", settings.backend)
+        check("gpu" if settings.device == "gpu" else "cpu", settings.engine)
     except DeviceError as error:
-        asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "BACKEND is 'mxnet'"
+        asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "ENGINE is 'mxnet'"
         raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}") from error
 
 

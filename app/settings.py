@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -26,6 +26,10 @@ LEFT_OPEN = {
     "API_KEYS_FILE": "it names no file of keys",
     "SECRET": "a secret is drawn at start, and continuation tokens end with this process",
 }
+
+
+# Settings that had another name. The old one counts where the new one is not set.
+OLD_NAMES = {"BACKEND": "ENGINE"}
 
 
 class SettingsError(NextcharError):
@@ -48,7 +52,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where models run; gpu ends the start where none can be used."
     )
-    backend: Literal["auto", "mxnet", "onnxruntime"] = Field("auto", description="What runs them.")
+    engine: Literal["auto", "mxnet", "onnxruntime"] = Field("auto", description="What runs them.")
     threads: int = Field(2, ge=1, le=256, description="CPU threads of one decoding step.")
     reload_s: float = Field(
         1.0, ge=0, le=3600, description="Longest wait before a changed model is seen; 0 never looks."
@@ -180,24 +184,27 @@ class Settings(BaseSettings):
 
 def left_open() -> list[str]:
     """A sentence for each variable about keys that is set but empty."""
-    return [
-        f"{PREFIX}{name} is set but empty: {what}"
-        for name, what in LEFT_OPEN.items()
-        if os.environ.get(PREFIX + name) == ""
-    ]
+    return [f"{PREFIX}{name} is set but empty: {what}" for name, what in LEFT_OPEN.items() if _value(name) == ""]
+
+
+def _value(name: str) -> str | None:
+    return os.environ.get(PREFIX + name)
 
 
 def from_environment() -> Settings:
     """Settings of this process. Raises SettingsError with a line for each variable that cannot be used."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name for name in [*map(str.upper, Settings.model_fields), *OLD_NAMES]}
     problems = [
         f"{name}: there is no such setting" for name in os.environ if name.startswith(PREFIX) and name not in known
     ]
+    written = {new: old for old, new in OLD_NAMES.items() if _value(old) and not _value(new)}
+    values: dict[str, Any] = {new.lower(): _value(old) for new, old in written.items()}
     try:
-        settings = Settings()
+        settings = Settings(**values)
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False, include_context=False):
-            name = PREFIX + str(item["loc"][0]).upper()
+            field = str(item["loc"][0]).upper()
+            name = PREFIX + written.get(field, field)
             # A secret is named, never shown.
             value = "" if name in (PREFIX + "SECRET", PREFIX + "API_KEYS") else f" is {os.environ.get(name)!r}"
             problems.append(f"{name}{value}: {item['msg'].removeprefix('Value error, ')}")

@@ -15,17 +15,23 @@ __all__ = ["load"]
 
 
 def load(
-    path: str | Path, device: str = "auto", backend: str = "auto", threads: int | None = None, spin: bool = True
+    path: str | Path,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    spin: bool = True,
+    backend: str | None = None,
 ) -> LanguageModel:
     """The model in a checkpoint file or the folder that holds it, ready to write.
 
-    device: auto, cpu or gpu. backend: auto, mxnet or onnxruntime. threads: for the CPU; all cores unless given.
+    device: auto, cpu or gpu. engine: auto, mxnet or onnxruntime; backend is its old name. threads: for the CPU; all
+    cores unless given.
     spin: whether threads with nothing to do keep their core for a moment; a program with other work wants them not to.
-    Raises CheckpointError for a file that does not verify, DeviceError for a device or backend that cannot be used.
+    Raises CheckpointError for a file that does not verify, DeviceError for a device or an engine that cannot be used.
     """
     from model import checkpoint
     from model.engines.choice import open_engine
     from model.language_model import LanguageModel
 
     loaded = checkpoint.load(path)
-    return LanguageModel(loaded, open_engine(loaded, device, backend, threads, spin))
+    return LanguageModel(loaded, open_engine(loaded, device, engine if backend is None else backend, threads, spin))

@@ -46,7 +46,7 @@ def main(
         loaded = checkpoints.load(checkpoint)
         if onnx is not None:
             difference = write_onnx(loaded, onnx)
-            console.print(f"wrote {onnx}; its logits are within {difference:.1e} of the reference's")
+            console.print(f"wrote {onnx}; its logits are within {difference:.1e} of a second implementation's")
         if to_mxnet is not None:
             export.to_mxnet(loaded, to_mxnet)
             console.print(f"wrote {to_mxnet} and {export.vocabulary_file(to_mxnet)}")

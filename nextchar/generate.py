@@ -28,7 +28,9 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
     unknown: Annotated[str, typer.Option(help="error, or skip: characters never seen in training.")] = "error",
     device: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, mxnet or onnxruntime.")] = "auto",
+    engine: Annotated[
+        str, typer.Option("--engine", "--backend", help="auto, mxnet or onnxruntime; --backend is its old name.")
+    ] = "auto",
     interactive: Annotated[bool, typer.Option(help="Ask for one prefix after the other; an empty line ends.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per prefix.")] = False,
 ) -> None:
@@ -46,7 +48,7 @@ def generate(
     try:
         if not prefixes and not interactive:
             raise typer.BadParameter("give at least one prefix, or --interactive")
-        lm = model.load(checkpoint, device, backend)
+        lm = model.load(checkpoint, device, engine)
         if prefixes:
             write(lm, prefixes)
         while interactive and (line := _ask()):

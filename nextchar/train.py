@@ -73,8 +73,8 @@ def train(
     seed: Annotated[
         Whole,
         typer.Option(
-            help="The same seed, machine and settings give the same parameters, unless the time budget ends training "
-            "before --epochs or --steps do; the model's record says whether it did (repeatable)."
+            help="The same seed, machine, packages and settings give the same parameters, unless the time budget ends "
+            "training before --epochs or --steps do; the model's record says whether it did (repeatable)."
         ),
     ] = None,
     device: Annotated[Name, typer.Option(help="auto, cpu or gpu.")] = None,

@@ -108,17 +108,17 @@ def no_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_mxnet")
 def test_what_needs_mxnet_says_which_platforms_it_exists_for(tmp_path: Path) -> None:
     checkpoint = random_checkpoint()
-    with pytest.raises(DeviceError, match=f"^{NOT_INSTALLED}$"):
+    with pytest.raises(DeviceError, match=rf"^{NOT_INSTALLED}$"):
         open_engine(checkpoint, "cpu", "mxnet")
     with pytest.raises(DeviceError, match=f"^device: gpu cannot be used here: mxnet: {NOT_INSTALLED}; onnxruntime: "):
         open_engine(checkpoint, "gpu")
-    with pytest.raises(DeviceError, match=f"^{NOT_INSTALLED}$"):
+    with pytest.raises(DeviceError, match=rf"^{NOT_INSTALLED}$"):
         choice.open_backend("mxnet", "cpu", checkpoint.config)
     with pytest.raises(DeviceError, match=f"^device: gpu cannot be used here: {NOT_INSTALLED}$"):
         choice.open_backend("auto", "gpu", checkpoint.config)
-    with pytest.raises(DeviceError, match=f"^{NOT_INSTALLED}$"):
+    with pytest.raises(DeviceError, match=rf"^{NOT_INSTALLED}$"):
         to_mxnet(checkpoint, tmp_path / "params")
-    with pytest.raises(DeviceError, match=f"^{NOT_INSTALLED}$"):
+    with pytest.raises(DeviceError, match=rf"^{NOT_INSTALLED}$"):
         read_arrays(tmp_path / "params")
     assert not list(tmp_path.iterdir())
 
@@ -129,7 +129,7 @@ def test_what_needs_mxnet_says_which_platforms_it_exists_for(tmp_path: Path) -> 
     [
         (train.train, ["--out", "FOLDER/new", "--backend", "mxnet"]),
         (train.train, ["--out", "FOLDER/new", "--device", "gpu"]),
-        (generate.generate, ["FOLDER/tiny", "a", "--backend", "mxnet"]),
+        (generate.generate, ["FOLDER/tiny", "a", "--engine", "mxnet"]),
         (generate.generate, ["FOLDER/tiny", "a", "--device", "gpu"]),
         (export.main, ["FOLDER/tiny", "--to-mxnet", "FOLDER/params"]),
         (export.main, ["FOLDER/new", "--from-mxnet", "FOLDER/params"]),

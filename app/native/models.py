@@ -27,7 +27,7 @@ async def list_models(service: ServiceOf) -> Response:
 
 @router.get("/models/{name}", responses=problem_responses(401, 404, 429))
 async def one_model(service: ServiceOf, name: str) -> Response:
-    """As in the list, and with the versions that `scripts/models.py restore` goes back to, the last one first."""
+    """As in the list, and with the versions that `nextchar models restore` goes back to, the last one first."""
     if name not in service.registry.names():
         raise ProblemError(404, f"model: there is no {show(name)}")
     versions = [version_card(version) for version in service.registry.versions(name)]

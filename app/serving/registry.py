@@ -95,7 +95,7 @@ class Registry:
             return CannotServe(f"no model is loaded; {self.trouble}")
         names = self.names()
         problems = [f"{show(name)} cannot serve: {self.problem(name)}" for name in names[:SHOWN_PROBLEMS]]
-        why = "; ".join(problems) or "train one with scripts/train.py"
+        why = "; ".join(problems) or "train one with nextchar train"
         return CannotServe(f"no model is loaded; {why}")
 
     def _no_such(self, message: str) -> NoSuchModel:

@@ -177,7 +177,7 @@ class Watch:
 
     async def _open(self, name: str) -> Served:
         s = self._settings
-        load = partial(model.load, s.models_dir / name, s.device, s.backend, s.threads, spin=False)
+        load = partial(model.load, s.models_dir / name, s.device, s.engine, s.threads, spin=False)
         lm = await off_loop(load)
         observer = self._observer_of(name)
         scheduler = Scheduler(

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def open_engine(
-    checkpoint: Checkpoint, device: str = "auto", backend: str = "auto", threads: int | None = None, spin: bool = True
+    checkpoint: Checkpoint, device: str = "auto", engine: str = "auto", threads: int | None = None, spin: bool = True
 ) -> Engine:
-    """backend "auto": MXNet on a GPU it can really use, else ONNX Runtime on a GPU, else ONNX Runtime on the CPU.
+    """engine "auto": MXNet on a GPU it can really use, else ONNX Runtime on a GPU, else ONNX Runtime on the CPU.
 
     Each engine computes a step on the GPU before it counts as working: a driver that is missing or too old, a card
     whose code is not in the library, one without free memory. The reasons for the CPU are one line in the log.
@@ -32,19 +32,19 @@ def open_engine(
     """
     if device not in DEVICES:
         raise OptionError("device", f"{device!r} is not one of {', '.join(DEVICES)}")
-    if backend not in ("auto", *BACKENDS):
-        raise OptionError("backend", f"{backend!r} is not one of auto, {', '.join(BACKENDS)}")
+    if engine not in ("auto", *ENGINES):
+        raise OptionError("engine", f"{engine!r} is not one of auto, {', '.join(ENGINES)}")
     if threads is not None and (type(threads) is not int or threads < 1):
         raise OptionError("threads", f"{threads!r} is not a whole number of at least 1")
-    names = tuple(BACKENDS) if backend == "auto" else (backend,)
-    on_cpu = BACKENDS["onnxruntime" if backend == "auto" else backend]
+    names = tuple(ENGINES) if engine == "auto" else (engine,)
+    on_cpu = ENGINES["onnxruntime" if engine == "auto" else engine]
     reasons = []
     if device == "auto" and not gpu_present():
         reasons.append("no GPU is visible")
     elif device != "cpu":
         for name in names:
             try:
-                return BACKENDS[name](checkpoint, "gpu", threads, spin)
+                return ENGINES[name](checkpoint, "gpu", threads, spin)
             except DeviceError as error:
                 reasons.append(f"{name}: {str(error).removeprefix(CANNOT)}")
     if device == "gpu":
@@ -54,14 +54,14 @@ def open_engine(
     return on_cpu(checkpoint, "cpu", threads, spin)
 
 
-def check(device: str, backend: str) -> None:
+def check(device: str, engine: str) -> None:
     """Opens an engine for the smallest of models: whether what is asked for can be had is known before there is one.
 
     Raises DeviceError where it cannot.
     """
     config = ModelConfig("rnn", num_layers=1, hidden_dim=1, vocab_size=1)
     zeros = {name: np.zeros(shape, np.float32) for name, shape in config.parameter_shapes().items()}
-    open_engine(Checkpoint(config, TextRules(), Vocabulary("a"), zeros), device, backend, threads=1, spin=False)
+    open_engine(Checkpoint(config, TextRules(), Vocabulary("a"), zeros), device, engine, threads=1, spin=False)
 
 
 @cache
@@ -83,7 +83,7 @@ def _onnxruntime(checkpoint: Checkpoint, device: str, threads: int | None, spin:
 
 
 # In the order in which "auto" tries them on a GPU.
-BACKENDS: dict[str, Callable[[Checkpoint, str, int | None, bool], Engine]] = {
+ENGINES: dict[str, Callable[[Checkpoint, str, int | None, bool], Engine]] = {
     "mxnet": _mxnet,
     "onnxruntime": _onnxruntime,
 }

@@ -70,8 +70,10 @@ def _in_order(run: str) -> str:
 
 # Not marks, format characters, modifiers and such punctuation as ' . : – a sigma's form is decided past them.
 _ALONE = frozenset({"Lu", "Ll", "Lo", "Nd", "Nl", "No", "Zs", "Cc", "Co", "Pd", "Ps", "Pe", "Sm", "Sc", "So"})
-_HANGUL_PARTS = range(0x1160, 0x1200)  # vowels and finals compose with what stands before them
+# Letters that compose with what stands before them: vowels and finals of Hangul; from Unicode 16 (Python 3.14) on, two
+# vowels of Kirat Rai.
+_COMPOSING = frozenset({*range(0x1160, 0x1200), 0x16D67, 0x16D68})
 
 
 def _stands_alone(character: str) -> bool:
-    return character != "Σ" and unicodedata.category(character) in _ALONE and ord(character) not in _HANGUL_PARTS
+    return character != "Σ" and unicodedata.category(character) in _ALONE and ord(character) not in _COMPOSING

@@ -69,7 +69,7 @@ def check_free(out: Path) -> None:
         if os.path.lexists(out / name):
             raise TrainingError(
                 f"{out} holds {what} already: --resume goes on with its run, --overwrite trains a new one from the "
-                f"start (a model is kept as a version, see scripts/models.py; a run is not), another --out keeps both"
+                f"start (a model is kept as a version, see nextchar models; a run is not), another --out keeps both"
             )
 
 

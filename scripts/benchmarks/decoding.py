@@ -17,7 +17,7 @@ from model.decoding.row import Row
 from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from scripts.benchmarks import peers
-from scripts.benchmarks.measuring import interleaved, ratio
+from scripts.benchmarks.measuring import interleaved, mxnet_peers, ratio
 from scripts.benchmarks.models import CHAPTER, open_model, prefixes, random_checkpoint
 
 NUM_CHARS = 200
@@ -40,8 +40,8 @@ def against_peers(rows: int, rounds: int, with_torch: bool) -> dict[str, Any]:
     if with_torch:
         contenders["PyTorch by hand"] = peers.torch_by_hand(lm.checkpoint, ids, NUM_CHARS)
         contenders["PyTorch nn.RNN"] = peers.torch_nn(lm.checkpoint, ids, NUM_CHARS)
-    if rows == 1:
-        contenders["the chapter's predict_rnn"] = peers.chapter(lm.checkpoint, starts[0], NUM_CHARS)
+    if rows == 1 and (mxnet := mxnet_peers()) is not None:
+        contenders["the chapter's predict_rnn"] = mxnet.written(lm.checkpoint, starts[0], NUM_CHARS)
     times = interleaved(contenders, rounds)
     return {
         name: {

@@ -6,6 +6,7 @@ have gone to sleep.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -16,11 +17,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model.errors import DeviceError
 from model.processor import available_cores
 
 SETTLE_S = 0.1
 TURN_S = 0.1
 PACKAGES = ("numpy", "numba", "onnxruntime", "mxnet", "torch", "litserve", "fastapi", "uvicorn")
+
+
+def mxnet_peers() -> Any:
+    """The module `mxnet_peers`, or None where MXNet does not exist."""
+    try:
+        return importlib.import_module("scripts.benchmarks.mxnet_peers")
+    except DeviceError:
+        return None
 
 
 def interleaved(

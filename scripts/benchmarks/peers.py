@@ -13,7 +13,6 @@ from model.checkpoint import Checkpoint
 from model.engines.fused import fuse
 from model.engines.onnx_graph import advance_graph
 from model.processor import available_cores
-from model.reference.prediction import predict_rnn
 
 Run = Callable[[], Any]
 Ids = npt.NDArray[np.integer[Any]]
@@ -34,10 +33,6 @@ def bare_onnxruntime(checkpoint: Checkpoint, ids: Ids, num_chars: int, steps: in
             last = chosen[-1]
 
     return run
-
-
-def chapter(checkpoint: Checkpoint, prefix: str, num_chars: int) -> Run:
-    return lambda: predict_rnn(prefix, num_chars, checkpoint)
 
 
 def torch_by_hand(checkpoint: Checkpoint, ids: Ids, num_chars: int) -> Run:

@@ -18,7 +18,7 @@ from model.training.optimisation.initialise import initial_parameters
 from model.training.optimisation.objective import clipping_factor, global_norm
 from model.training.optimisation.optimizers import OPTIMIZERS
 from scripts.benchmarks import training_peers
-from scripts.benchmarks.measuring import interleaved, ratio
+from scripts.benchmarks.measuring import interleaved, mxnet_peers, ratio
 from scripts.benchmarks.models import CHAPTER
 
 TURN_S = 1.0
@@ -57,9 +57,10 @@ def measure(case: Case, rounds: int, with_torch: bool) -> dict[str, Any]:
     if bfloat16.available():
         rounded = CpuBackend(case.config, precision="bfloat16")
         contenders["nextchar, bfloat16"] = _ours(case, rounded, data, labels)
-    contenders["MXNet, the reference backend"] = _ours(case, training_peers.reference(case.config), data, labels)
-    if case.config == CHAPTER:
-        contenders["MXNet, the chapter's way"] = training_peers.chapter(case.config, data, labels)
+    if (mxnet := mxnet_peers()) is not None:
+        contenders["MXNet, the reference backend"] = _ours(case, mxnet.reference(case.config), data, labels)
+        if case.config == CHAPTER:
+            contenders["MXNet, the chapter's way"] = mxnet.chapter_step(case.config, data, labels)
     if with_torch:
         for name, options in training_peers.TORCH.items():
             contenders[name] = training_peers.torch_step(case.config, data, labels, case.optimizer, **options)

@@ -35,6 +35,19 @@ def test_the_environment_sets_every_kind_of_field(monkeypatch: pytest.MonkeyPatc
     assert settings.request_timeout_s == 2.5
 
 
+def test_a_setting_under_its_old_name_counts_where_the_new_one_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTCHAR_BACKEND", "onnxruntime")
+    assert from_environment().engine == "onnxruntime"
+    monkeypatch.setenv("NEXTCHAR_ENGINE", "")
+    assert from_environment().engine == "onnxruntime"
+    monkeypatch.setenv("NEXTCHAR_ENGINE", "auto")
+    assert from_environment().engine == "auto"
+    monkeypatch.setenv("NEXTCHAR_ENGINE", "")
+    monkeypatch.setenv("NEXTCHAR_BACKEND", "torch")
+    with pytest.raises(SettingsError, match=r"^NEXTCHAR_BACKEND is 'torch': Input should be 'auto', 'mxnet' or"):
+        from_environment()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

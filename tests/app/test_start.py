@@ -24,8 +24,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """A machine without a card, which is asked for one; nothing is served on it."""
     asked: list[tuple[str, str]] = []
 
-    def check(device: str, backend: str) -> None:
-        asked.append((device, backend))
+    def check(device: str, engine: str) -> None:
+        asked.append((device, engine))
         raise DeviceError(NO_CARD if device == "gpu" else "MXNet is not installed")
 
     def serve(_: object) -> None:
@@ -44,8 +44,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     ("variables", "sentence"),
     [
         ({"DEVICE": "gpu"}, "NEXTCHAR_DEVICE is 'gpu': " + NO_CARD.removeprefix("device: ")),
-        ({"DEVICE": "gpu", "BACKEND": "mxnet"}, "NEXTCHAR_DEVICE is 'gpu': " + NO_CARD.removeprefix("device: ")),
-        ({"BACKEND": "mxnet"}, "NEXTCHAR_BACKEND is 'mxnet': MXNet is not installed"),
+        ({"DEVICE": "gpu", "ENGINE": "mxnet"}, "NEXTCHAR_DEVICE is 'gpu': " + NO_CARD.removeprefix("device: ")),
+        ({"ENGINE": "mxnet"}, "NEXTCHAR_ENGINE is 'mxnet': MXNet is not installed"),
     ],
 )
 def test_what_is_asked_for_by_name_and_is_not_there_ends_the_start(
@@ -59,10 +59,10 @@ def test_what_is_asked_for_by_name_and_is_not_there_ends_the_start(
         monkeypatch.setenv(PREFIX + name, value)
     assert start.main() == 2
     assert capsys.readouterr().err == sentence + "\n"
-    assert asked == [(variables.get("DEVICE", "cpu"), variables.get("BACKEND", "auto"))]
+    assert asked == [(variables.get("DEVICE", "cpu"), variables.get("ENGINE", "auto"))]
 
 
-@pytest.mark.parametrize("variables", [{}, {"DEVICE": "auto"}, {"DEVICE": "cpu"}, {"BACKEND": "onnxruntime"}])
+@pytest.mark.parametrize("variables", [{}, {"DEVICE": "auto"}, {"DEVICE": "cpu"}, {"ENGINE": "onnxruntime"}])
 def test_a_start_that_asks_for_neither_looks_for_neither(
     variables: dict[str, str], asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ def running(
     environment: dict[str, Any] = {**FILE.stage("base").environment(), **FILE.stages[-1].environment()}
     environment = {name: value for name, value in environment.items() if name not in PLACES}
     assert FILE.stages[-1].exec_form("CMD") == ["python", "-m", "app"], "which is what Server runs"
-    with Server(tmp_path_factory.mktemp("image"), models_dir, NEXTCHAR_BACKEND=request.param, **environment) as server:
+    with Server(tmp_path_factory.mktemp("image"), models_dir, NEXTCHAR_ENGINE=request.param, **environment) as server:
         yield server
 
 

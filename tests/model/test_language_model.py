@@ -38,6 +38,14 @@ def test_load_gives_a_model_that_writes_what_the_reference_writes(lm: LanguageMo
     assert generation.seed is None
 
 
+def test_an_engine_is_asked_for_under_its_new_and_its_old_name(saved: Path) -> None:
+    assert model.load(saved, device="cpu", engine="onnxruntime").engine.name == "onnxruntime"
+    both: list[dict[str, Any]] = [{"engine": "torch"}, {"backend": "torch"}]
+    for asked in both:
+        with pytest.raises(OptionError, match=r"^engine: 'torch' is not one of auto, mxnet, onnxruntime$"):
+            model.load(saved, **asked)
+
+
 def test_load_names_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         model.load(tmp_path / "nothing")

@@ -57,6 +57,13 @@ def test_what_cannot_be_done_is_one_sentence_and_a_status(saved: Path, arguments
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--engine", "--backend"])
+def test_an_engine_is_asked_for_under_its_new_and_its_old_name(saved: Path, option: str) -> None:
+    assert run(saved, "a", option, "onnxruntime").exit_code == 0
+    refused = run(saved, "a", option, "torch")
+    assert (refused.exit_code, refused.output) == (1, "engine: 'torch' is not one of auto, mxnet, onnxruntime\n")
+
+
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     result = run(tmp_path / "nothing", "a")
     assert result.exit_code == 1

@@ -100,7 +100,7 @@ def test_a_refusal_says_what_to_do() -> None:
     )
     none = refusal(registry(), None)
     assert (none.status, none.headers["Retry-After"]) == (503, "5")
-    assert none.detail == "no model is loaded; train one with scripts/train.py"
+    assert none.detail == "no model is loaded; train one with nextchar train"
     broken = registry()
     broken.cannot_serve("a", "is damaged")
     assert refusal(broken, None).status == refusal(broken, "a").status == 503

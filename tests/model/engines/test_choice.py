@@ -29,9 +29,9 @@ def nothing_said_yet() -> None:
 
 def with_a_card(monkeypatch: pytest.MonkeyPatch, **problems: str | None) -> None:
     """A machine whose card works for an engine unless a problem is named for it; opened engines are on the CPU."""
-    opened = dict(engines.BACKENDS)
+    opened = dict(engines.ENGINES)
 
-    def backend(name: str, problem: str | None) -> Any:
+    def fake(name: str, problem: str | None) -> Any:
         def open_on(checkpoint: Checkpoint, device: str, *rest: Any) -> Engine:
             if device == "gpu" and problem is not None:
                 raise DeviceError(f"device: gpu cannot be used here: {problem}")
@@ -42,7 +42,7 @@ def with_a_card(monkeypatch: pytest.MonkeyPatch, **problems: str | None) -> None
         return open_on
 
     for name, problem in problems.items():
-        monkeypatch.setitem(engines.BACKENDS, name, backend(name, problem))
+        monkeypatch.setitem(engines.ENGINES, name, fake(name, problem))
     monkeypatch.setattr(engines, "gpu_present", lambda: True)
 
 
@@ -86,7 +86,7 @@ def test_a_machine_without_a_card_is_told_too_and_mxnet_is_not_asked(
 @needs_mxnet
 def test_an_engine_asked_for_by_name_stays_itself_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with_a_card(monkeypatch, mxnet=NO_MEMORY)
-    engine = open_engine(tiny_checkpoint(), backend="mxnet")
+    engine = open_engine(tiny_checkpoint(), engine="mxnet")
     assert (engine.name, engine.device) == ("mxnet", "cpu")
 
 

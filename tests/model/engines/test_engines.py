@@ -19,7 +19,7 @@ from model.language_model import LanguageModel
 from tests.models import CELLS, random_prefix, tiny_checkpoint, with_parameters
 from tests.reference import mx, named, predict_rnn
 
-BACKENDS = (named("onnxruntime"), named("mxnet"))
+ENGINES = (named("onnxruntime"), named("mxnet"))
 TIE = 1e-5  # of the logits' size
 NUM_CHARS = 12
 
@@ -34,13 +34,13 @@ def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
     return bool(logits[-1] - logits[-2] < TIE * np.abs(logits).max())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("num_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cell", CELLS)
 @settings(max_examples=8)
 @given(data=st.data())
 def test_writes_the_reference_text_for_prefixes_of_unequal_length(
-    cell: str, num_layers: int, backend: str, data: st.DataObject
+    cell: str, num_layers: int, engine_name: str, data: st.DataObject
 ) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1))
     hidden_dim = data.draw(st.sampled_from([1, 5, 16, 33]))
@@ -48,7 +48,7 @@ def test_writes_the_reference_text_for_prefixes_of_unequal_length(
     checkpoint = tiny_checkpoint(cell, num_layers, hidden_dim, vocab_size, seed)
     rng = np.random.default_rng(seed)
     prefixes = [random_prefix(checkpoint, rng) for _ in range(4)]
-    lm = LanguageModel(checkpoint, open_engine(checkpoint, "cpu", backend))
+    lm = LanguageModel(checkpoint, open_engine(checkpoint, "cpu", engine_name))
     for prefix, generation in zip(prefixes, lm.generate(prefixes, NUM_CHARS), strict=True):
         expected = predict_rnn(prefix, NUM_CHARS, checkpoint)
         assert generation.prefix == prefix
@@ -86,11 +86,11 @@ def test_a_row_has_the_same_bits_alone_in_any_batch_and_with_any_number_of_threa
                 assert own.tobytes() == all_rows[start : start + rows].tobytes()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("cell", CELLS)
-def test_stepping_with_logits_goes_the_way_of_advancing(cell: str, backend: str) -> None:
+def test_stepping_with_logits_goes_the_way_of_advancing(cell: str, engine_name: str) -> None:
     checkpoint = tiny_checkpoint(cell, 2)
-    engine = open_engine(checkpoint, "cpu", backend)
+    engine = open_engine(checkpoint, "cpu", engine_name)
     forced = reading_then_writing(np.random.default_rng(2), 23, 9, 6)
     chosen, *state = run(engine, forced)
     stepped, last = engine.start(6), np.zeros(6, np.int64)
@@ -102,10 +102,10 @@ def test_stepping_with_logits_goes_the_way_of_advancing(cell: str, backend: str)
         assert np.array_equal(own, other)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_one_long_call_equals_three_resumed_ones(backend: str) -> None:
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_one_long_call_equals_three_resumed_ones(engine_name: str) -> None:
     checkpoint = tiny_checkpoint("lstm", 2)
-    engine = open_engine(checkpoint, "cpu", backend)
+    engine = open_engine(checkpoint, "cpu", engine_name)
     forced = reading_then_writing(np.random.default_rng(3), 23, 9, 5)
     chosen, *state = run(engine, forced)
     last, resumed, parts = np.zeros(5, np.int64), engine.start(5), []
@@ -117,38 +117,38 @@ def test_one_long_call_equals_three_resumed_ones(backend: str) -> None:
     assert all(np.array_equal(own, other) for own, other in zip(resumed, state, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_state_that_was_given_is_not_written_to(backend: str) -> None:
-    engine = open_engine(tiny_checkpoint("gru"), "cpu", backend)
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_a_state_that_was_given_is_not_written_to(engine_name: str) -> None:
+    engine = open_engine(tiny_checkpoint("gru"), "cpu", engine_name)
     given_state = engine.start(3)
     engine.step(np.array([1, 2, 3]), given_state)
     engine.advance(np.array([[1, 2, 3]]), np.zeros(3, np.int64), given_state)
     assert not any(array.any() for array in given_state)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_equal_logits_choose_the_lowest_index(backend: str) -> None:
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_equal_logits_choose_the_lowest_index(engine_name: str) -> None:
     checkpoint = tiny_checkpoint(vocab_size=23)
     flat = with_parameters(checkpoint, W_hy=np.zeros((17, 23), np.float32), b_y=np.zeros(23, np.float32))
-    chosen, *_ = run(open_engine(flat, "cpu", backend), np.full((3, 2), 7))
+    chosen, *_ = run(open_engine(flat, "cpu", engine_name), np.full((3, 2), 7))
     assert not chosen.any()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("name", ["W_hy", "W_hh", "W_xh"])
-def test_weights_whose_sums_could_overflow_are_refused_by_name(name: str, backend: str) -> None:
+def test_weights_whose_sums_could_overflow_are_refused_by_name(name: str, engine_name: str) -> None:
     checkpoint = tiny_checkpoint()
     huge = np.full_like(checkpoint.parameters[name], 1e38)
     with pytest.raises(CheckpointError, match=r"are so large that a sum can overflow float32"):
-        open_engine(with_parameters(checkpoint, **{name: huge}), "cpu", backend)
+        open_engine(with_parameters(checkpoint, **{name: huge}), "cpu", engine_name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_logits_and_states_are_the_books_in_float64(cell: str, num_layers: int, backend: str) -> None:
+def test_logits_and_states_are_the_books_in_float64(cell: str, num_layers: int, engine_name: str) -> None:
     checkpoint = tiny_checkpoint(cell, num_layers, hidden_dim=6, vocab_size=9)
-    engine = open_engine(checkpoint, "cpu", backend)
+    engine = open_engine(checkpoint, "cpu", engine_name)
     p = {name: array.astype(np.float64) for name, array in checkpoint.parameters.items()}
     ids = np.random.default_rng(0).integers(0, 9, (2, 5))
     state = engine.start(2)
@@ -190,9 +190,9 @@ def book(checkpoint: Checkpoint, p: dict[str, Float64s], ids: Untyped) -> tuple[
     return inputs[-1] @ p["W_hy"] + p["b_y"], states
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("column", ["h", "y"])
-def test_sums_are_refused_from_where_they_can_overflow_and_not_before(column: str, backend: str) -> None:
+def test_sums_are_refused_from_where_they_can_overflow_and_not_before(column: str, engine_name: str) -> None:
     checkpoint = tiny_checkpoint("rnn", 1, 4, 5)
     largest = float(np.finfo(np.float32).max)
     bias, added = (
@@ -208,39 +208,39 @@ def test_sums_are_refused_from_where_they_can_overflow_and_not_before(column: st
         changed = with_parameters(checkpoint, **weights)
         assert bias in weights
         if fits:
-            open_engine(changed, "cpu", backend)
+            open_engine(changed, "cpu", engine_name)
             continue
         with pytest.raises(CheckpointError, match=rf"weights of {column} are so large"):
-            open_engine(changed, "cpu", backend)
+            open_engine(changed, "cpu", engine_name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_an_engine_says_what_it_is(backend: str) -> None:
-    engine = open_engine(tiny_checkpoint("lstm"), "cpu", backend)
-    assert (engine.name, engine.device) == (backend, "cpu")
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_an_engine_says_what_it_is(engine_name: str) -> None:
+    engine = open_engine(tiny_checkpoint("lstm"), "cpu", engine_name)
+    assert (engine.name, engine.device) == (engine_name, "cpu")
     assert [(array.shape, array.dtype) for array in engine.start(3)] == [
         ((3, engine.state_dim), np.dtype(np.float32))
     ] * 2
-    assert engine.state_dim == (17 if backend == "mxnet" else 32)
+    assert engine.state_dim == (17 if engine_name == "mxnet" else 32)
 
 
 def test_what_cannot_be_opened_is_named() -> None:
     checkpoint = tiny_checkpoint()
     with pytest.raises(OptionError, match="device: 'tpu' is not one of auto, cpu, gpu"):
         open_engine(checkpoint, "tpu")
-    with pytest.raises(OptionError, match="backend: 'torch' is not one of auto, mxnet, onnxruntime"):
-        open_engine(checkpoint, backend="torch")
+    with pytest.raises(OptionError, match="engine: 'torch' is not one of auto, mxnet, onnxruntime"):
+        open_engine(checkpoint, engine="torch")
     for threads in (0, -1, True, 1.5, "2"):
         with pytest.raises(OptionError, match=rf"^threads: {threads!r} is not a whole number of at least 1$"):
             open_engine(checkpoint, threads=threads)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_gpu_that_is_not_there_is_refused_when_asked_for(backend: str) -> None:
-    if backend == "mxnet" and mx.context.num_gpus():
+@pytest.mark.parametrize("engine_name", ENGINES)
+def test_a_gpu_that_is_not_there_is_refused_when_asked_for(engine_name: str) -> None:
+    if engine_name == "mxnet" and mx.context.num_gpus():
         pytest.fail("this machine has a GPU that MXNet sees; run the tests marked gpu")
     with pytest.raises(DeviceError, match="gpu cannot be used here"):
-        open_engine(tiny_checkpoint(), "gpu", backend)
+        open_engine(tiny_checkpoint(), "gpu", engine_name)
 
 
 def test_importing_model_imports_neither_engine() -> None:

@@ -18,22 +18,22 @@ from tests.models import CELLS, random_prefix, tiny_checkpoint
 from tests.reference import named
 
 pytestmark = pytest.mark.gpu
-BACKENDS = (named("mxnet"), named("onnxruntime"))
+ENGINES = (named("mxnet"), named("onnxruntime"))
 
 
 @cache
-def problem(backend: str) -> str | None:
+def problem(engine_name: str) -> str | None:
     if not gpu_present():
         return "no GPU is visible"
     try:
-        open_engine(tiny_checkpoint(), "gpu", backend)
+        open_engine(tiny_checkpoint(), "gpu", engine_name)
     except DeviceError as error:
         return str(error)
     return None
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     reason = problem(name)
     if reason is not None:
@@ -43,11 +43,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
-def test_writes_the_cpus_text_but_where_two_characters_tie(cell: str, num_layers: int, backend: str) -> None:
+def test_writes_the_cpus_text_but_where_two_characters_tie(cell: str, num_layers: int, engine_name: str) -> None:
     checkpoint = tiny_checkpoint(cell, num_layers, hidden_dim=128, vocab_size=300)
     rng = np.random.default_rng(0)
     prefixes = [random_prefix(checkpoint, rng) for _ in range(16)]
-    on_gpu = LanguageModel(checkpoint, open_engine(checkpoint, "gpu", backend))
+    on_gpu = LanguageModel(checkpoint, open_engine(checkpoint, "gpu", engine_name))
     on_cpu = LanguageModel(checkpoint, open_engine(checkpoint, "cpu", "onnxruntime"))
     assert on_gpu.engine.device == "gpu"
     for gpu, cpu in zip(on_gpu.generate(prefixes, 100), on_cpu.generate(prefixes, 100), strict=True):
@@ -55,17 +55,19 @@ def test_writes_the_cpus_text_but_where_two_characters_tie(cell: str, num_layers
 
 
 @pytest.mark.parametrize("rows", [1, 64, 1024])
-def test_throughput(rows: int, backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_throughput(rows: int, engine_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Prints what it measures (shown with -s or -rP); what must hold is that every row is written to its end."""
     checkpoint = tiny_checkpoint("gru", 1, hidden_dim=256, vocab_size=1465)
     rates = {}
     for device in ("cpu", "gpu"):
-        engine = open_engine(checkpoint, device, backend)
+        engine = open_engine(checkpoint, device, engine_name)
         seconds, written = _write(engine, rows)
         assert written == (50 * 8, rows)
         rates[device] = written[0] * rows / seconds
     with capsys.disabled():
-        print(f"\n{backend} gru 1×256, V=1465, {rows} rows: " + ", ".join(f"{d} {r:,.0f}/s" for d, r in rates.items()))
+        print(
+            f"\n{engine_name} gru 1×256, V=1465, {rows} rows: " + ", ".join(f"{d} {r:,.0f}/s" for d, r in rates.items())
+        )
 
 
 def _write(engine: Engine, rows: int) -> tuple[float, tuple[int, int]]:
