@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 
-gc.disable()  # until all is imported: looking for garbage among the modules takes a fourth of the start
+if __name__ == "__main__":
+    gc.disable()  # until all is imported: looking for garbage among the modules takes a fourth of the start
 
 import faulthandler
 import sys

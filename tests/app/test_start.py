@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -98,3 +100,8 @@ def test_a_model_that_finds_no_gpu_later_is_named_with_the_reason(models_dir: Pa
     assert (answer.status_code, answer.json()["models"], answer.json()["devices"]) == (503, [], {})
     for name in ("tiny", "other"):
         assert answer.json()["problems"][name].startswith("device: gpu cannot be used here: ")
+
+
+def test_importing_it_leaves_the_collector_of_garbage_as_it_is() -> None:
+    importlib.reload(start)
+    assert gc.isenabled()
