@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.server.reading import ReadingProtocol
+from app.server.half_closed import HalfClosedProtocol
 
 MIN_BODY_RATE = 1000  # bytes/s
 
@@ -31,7 +31,7 @@ class Limits:
     connections: int
 
 
-class Protocol(ReadingProtocol):
+class Protocol(HalfClosedProtocol):
     """One connection within its limits."""
 
     def __init__(self, limits: Limits, *args: Any, **kwargs: Any) -> None:
