@@ -1,4 +1,4 @@
-"""What a request's head must be beyond what the parser asks: RFC 9112's rules of versions, targets, `Host` and framing."""
+"""What a request's head must be beyond what the parser asks: RFC 9112 on versions, targets, `Host` and framing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ def checked(method: bytes, version: str, target: bytes, headers: list[tuple[byte
         raise BadRequestError(505, f"HTTP/{version} is not spoken here; this server speaks HTTP/1.1 and HTTP/1.0")
     if b"#" in target:
         raise BadRequestError(400, "the request's target holds a '#'; where it belongs to the text, send it as %23")
-    hosts = [value for name, value in headers if name == b"host"]
+    hosts, codings = [], []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
     if len(hosts) > 1:
         raise BadRequestError(400, f"Host: is given {len(hosts)} times; it is given once")
     if hosts:
         _check_host("Host", hosts[0])
     elif version == "1.1":
         raise BadRequestError(400, "Host: is missing; HTTP/1.1 needs it")
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
     if codings:
         _check_codings(b", ".join(codings), version)
     return target if target[:1] == b"/" else _without_host(method, target, headers)

@@ -1,4 +1,4 @@
-"""What is different for clients of HTTP/1.0: they know no chunks, so an answer without a length ends with its connection.
+"""What is different for clients of HTTP/1.0. They know no chunks: an answer without a length ends with its connection.
 
 The server makes chunks for every client, and takes its own count of a length for what the app declared.
 """

@@ -285,5 +285,12 @@ def test_a_client_of_http_1_0_gets_no_100_and_one_of_1_1_does(server: Server, ex
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+def test_options_for_the_whole_server_reach_the_app(server: Server) -> None:
+    for first in (b"OPTIONS * HTTP/1.1", b"OPTIONS http://a HTTP/1.1"):
+        answer = exchange(server, raw(first=first))
+        assert re.match(rb"HTTP/1\.1 (2\d\d|404|405) ", answer), answer
+        assert b"\r\nx-request-id: " in answer.lower()
+
+
 def test_another_expectation_is_ignored(server: Server) -> None:
     assert exchange(server, post(LENGTH, b"Expect: 200-ok")).startswith(b"HTTP/1.1 200 ")

@@ -114,7 +114,7 @@ def test_a_pipeline_is_read_alike_whatever_byte_it_is_cut_at() -> None:
 
 UPGRADES = {
     "websocket": "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-    "what Java and curl send": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n",
+    "what Java and curl send": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n",
     "several protocols": "Connection: upgrade\r\nUpgrade: TLS/1.2, IRC/6.9, été\r\n",
     "two lines": "Upgrade: h2c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
     "nothing": "Connection: Upgrade\r\nUpgrade:\r\n",
@@ -203,6 +203,32 @@ def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> N
         assert len(problem["detail"]) > 20
     else:  # the app has the request already, and is told why it ends
         assert [message["status"] for message in told] == [431]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("stream", "status", "words"),
+    [
+        (bytes.fromhex("16030100c8010000c40303") + b"a\n" * 70, 400, "TLS"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/2"),
+        (b"GET /" + b"a" * (MAX_HEAD_BYTES + 1000), 414, "first line"),
+        (b"GET /" + "分".encode() * (MAX_HEAD_BYTES // 9 + 500), 414, "first line"),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD_BYTES + 1000), 431, "head"),
+    ],
+)
+def test_why_it_cannot_be_read_does_not_depend_on_how_it_is_cut(
+    stream: bytes, status: int, words: str, size: int
+) -> None:
+    async def drive() -> bytes:
+        connection = Connection(ReadingProtocol)
+        for begin in range(0, len(stream), size):
+            if not connection.transport.closing:
+                connection.protocol.data_received(stream[begin : begin + size])
+        return connection.transport.written
+
+    written = asyncio.run(drive())
+    assert written.startswith(b"HTTP/1.1 %d " % status)
+    assert words in json.loads(written.split(b"\r\n\r\n", 1)[1])["detail"]
 
 
 @pytest.mark.parametrize("chunks", [None, (500,)])
