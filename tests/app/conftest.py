@@ -78,7 +78,7 @@ def metrics_of(app: Any) -> Metrics:
     return metrics
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+def eventually(holds: Callable[[], Any], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true"
