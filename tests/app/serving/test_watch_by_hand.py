@@ -136,9 +136,7 @@ def test_a_switch_there_and_back_while_it_is_loaded_does_not_leave_the_wrong_one
     assert hand.served() is served
 
 
-def test_a_switch_before_it_is_loaded_begins_one_model_and_not_two(
-    hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_switch_before_it_is_loaded_begins_one_model_and_not_two(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
     around_load(monkeypatch, lambda: hand.switch("c"), lambda: None)
     hand.switch("b")
     hand.look()
