@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 
 from app.addresses import ALL_IPV4, ALL_IPV6, DEFAULT_HOST, DEFAULT_PORT, addresses, is_link
@@ -22,9 +23,11 @@ def connect(variables: Mapping[str, str]) -> socket.socket:
     """A connection to the first address that the service listens on. Raises OSError, ValueError for a wrong setting."""
     path = variables.get("NEXTCHAR_UDS")
     if path:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(TIMEOUT_S)
-        connection.connect(os.path.expanduser(path))
+        with ExitStack() as opened:
+            connection = opened.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(os.path.expanduser(path))
+            opened.pop_all()
         return connection
     port = variables.get("NEXTCHAR_PORT") or str(DEFAULT_PORT)
     number = DEFAULT_PORT if is_link("NEXTCHAR_PORT", port) else int(port)
@@ -50,7 +53,7 @@ def main() -> int:
     try:
         status, body = ask(os.environ)
     except (OSError, ValueError, HTTPException) as error:
-        print(error or type(error).__name__)
+        print(str(error).strip() or type(error).__name__)
         return 1
     if status == 200:
         return 0

@@ -21,7 +21,7 @@ from typing import cast
 import structlog
 import uvicorn
 
-from app.server.listening import Listening, none_listens, url
+from app.server.listening import Listening, cannot, url_of
 from app.server.protocol import Protocol
 
 log = structlog.get_logger()
@@ -59,14 +59,22 @@ class GracefulServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens once the app is ready. Raises ListenError where another process was faster."""
+        await super().startup([])  # the app alone
+        loop = asyncio.get_running_loop()
         try:
-            await super().startup(sockets)
+            for bound in self._listening.sockets:
+                bound.listen(self.config.backlog)  # here, because uvloop says nothing where it cannot
         except OSError as error:
             await self.lifespan.shutdown()
-            raise none_listens(self._listening.sockets, error) from error
-        if self.started:
-            for bound in self._listening.sockets:
-                log.info("serving", url=url(bound.family, bound.getsockname()))
+            raise cannot(url_of(bound), error) from error
+        for bound in self._listening.sockets:
+            self.servers.append(await loop.create_server(self._protocol, sock=bound, backlog=self.config.backlog))
+            log.info("serving", url=url_of(bound))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """Of a new connection."""
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the port and every connection, waits for nobody, then ends what the app holds."""

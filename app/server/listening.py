@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,15 +56,14 @@ def url(family: int, name: Any) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def url_of(bound: socket.socket) -> str:
+    return url(bound.family, bound.getsockname())
+
+
 def plain(peer: tuple[str, int]) -> tuple[str, int]:
     """IPv4 as IPv4: a socket for both kinds names such a client `::ffff:10.0.0.1`."""
     host, port = peer
     return (host.removeprefix(MAPPED), port) if host.startswith(MAPPED) and "." in host else peer
-
-
-def none_listens(sockets: Sequence[socket.socket], error: OSError) -> ListenError:
-    """Where a bound socket cannot listen: another process bound the same address and listened first."""
-    return cannot(" or ".join(url(s.family, s.getsockname()) for s in sockets), error)
 
 
 def cannot(where: str, error: OSError) -> ListenError:

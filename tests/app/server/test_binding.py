@@ -16,7 +16,7 @@ import pytest
 
 from app.server import binding
 from app.server.binding import given, on_addresses, on_path
-from app.server.listening import Listening, ListenError, plain, url
+from app.server.listening import ListenError, Listening, plain, url
 from tests.app.server.test_listening import HOSTS, needs_ipv6
 
 
