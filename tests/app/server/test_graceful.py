@@ -139,6 +139,10 @@ def test_a_second_signal_ends_it_at_once(models_dir: Path, tmp_path: Path, conne
     assert "Traceback" not in server.log()
 
 
+async def nothing() -> None:
+    pass
+
+
 def test_a_process_that_faster_listens_on_the_same_address_ends_the_start_with_a_sentence() -> None:
     """Both bound it before either listened."""
     events: list[str] = []
@@ -156,7 +160,7 @@ def test_a_process_that_faster_listens_on_the_same_address_ends_the_start_with_a
         faster.bind(("127.0.0.1", port))
         faster.listen()
         config = uvicorn.Config(app, log_config=None, ws="none", loop="uvloop")
-        server = GracefulServer(config, listening, drain_s=0, begin=lambda: None, end=asyncio.Event().wait)
+        server = GracefulServer(config, listening, drain_s=0, begin=lambda: None, end=nothing)
         with pytest.raises(ListenError, match=rf"^cannot listen on http://127.0.0.1:{port}: address already in use$"):
             server.run()
     assert events == ["lifespan.startup", "lifespan.shutdown"]
@@ -176,7 +180,7 @@ def test_sighup_is_left_alone_where_it_was_ignored_as_by_nohup(
 
         monkeypatch.setattr(GracefulServer, "_serve", serves)
         config = uvicorn.Config(lambda: None, log_config=None, loop="uvloop")
-        GracefulServer(config, Listening([]), drain_s=0, begin=lambda: None, end=asyncio.Event().wait).run()
+        GracefulServer(config, Listening([]), drain_s=0, begin=lambda: None, end=nothing).run()
         assert (signal.SIGHUP in numbers) == handled
         assert signal.SIGTERM in numbers
     finally:
