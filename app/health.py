@@ -10,13 +10,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 
 from app.addresses import ALL_IPV4, ALL_IPV6, DEFAULT_HOST, DEFAULT_PORT, addresses, is_link
 
 TIMEOUT_S = 4.0
-FROM_HERE = {ALL_IPV4: "127.0.0.1", ALL_IPV6: "::1"}
+# Where all addresses are asked. A container may have the one of IPv6 in name only.
+FROM_HERE = {ALL_IPV4: ("127.0.0.1",), ALL_IPV6: ("::1", "127.0.0.1")}
 
 
 def connect(variables: Mapping[str, str]) -> socket.socket:
@@ -34,7 +35,11 @@ def connect(variables: Mapping[str, str]) -> socket.socket:
     if number == 0:
         raise ValueError("NEXTCHAR_PORT is '0': which port was free is not known here")
     host = addresses(variables.get("NEXTCHAR_HOST") or DEFAULT_HOST)[0]
-    return socket.create_connection((FROM_HERE.get(host, host), number), TIMEOUT_S)
+    *others, last = FROM_HERE.get(host, (host,))
+    for address in others:
+        with suppress(OSError):
+            return socket.create_connection((address, number), TIMEOUT_S)
+    return socket.create_connection((last, number), TIMEOUT_S)
 
 
 def ask(variables: Mapping[str, str]) -> tuple[int, str]:

@@ -17,7 +17,7 @@ import pytest
 
 from app import health
 from tests.app.conftest import ROOT
-from tests.app.server.test_listening import HOSTS, needs_ipv6
+from tests.app.server.test_listening import HOSTS
 
 READY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 NOT_READY = b'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 15\r\n\r\n{"models": "no"}'
@@ -67,9 +67,12 @@ def test_the_first_address_is_asked(
     assert capsys.readouterr().out == ""
 
 
-@needs_ipv6
-def test_all_addresses_are_asked_at_ipv6s_loopback(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    listening = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+@pytest.mark.parametrize("address", HOSTS)
+def test_all_addresses_are_asked_at_the_loopback_address_that_there_is(
+    address: str, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = stack.enter_context(socket.create_server((address, 0), family=family))
     answering(listening, READY, stack)
     variables = {"NEXTCHAR_HOST": "::", "NEXTCHAR_PORT": str(listening.getsockname()[1])}
     assert result(variables, monkeypatch) == 0

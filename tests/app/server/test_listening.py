@@ -205,6 +205,28 @@ def test_a_path_takes_the_place_of_address_and_port_and_is_left_as_it_was_found(
         assert health(NEXTCHAR_UDS=str(path)).returncode == 1
 
 
+@pytest.mark.slow
+def test_a_path_is_removed_by_a_second_signal_and_by_a_start_that_fails_too(
+    models_dir: Path, tmp_path: Path, short: Path
+) -> None:
+    path = short / "nextchar.sock"
+    status, output = refused(models_dir, NEXTCHAR_UDS=str(path), NEXTCHAR_API_KEYS_FILE="/none")
+    assert (status, path.exists()) == (2, False), output
+    settings: dict[str, Any] = {"NEXTCHAR_UDS": str(path), "NEXTCHAR_DRAIN_S": "600", "NEXTCHAR_WRITE_TIMEOUT_S": "600"}
+    with Server(tmp_path, models_dir, **settings) as server, socket.socket(socket.AF_UNIX) as unread:
+        unread.connect(str(path))
+        unread.sendall(
+            GET.replace(b"/models", b"/generate?prefix=a&num_chars=10000&n=4&logprobs=20&stream=true") % b"a"
+        )
+        assert unread.recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: '"event": "stopping"' in server.log())
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        assert "stopping at once" in server.log()
+    assert not path.exists()
+
+
 # Begins a program as systemd does that hands over the descriptors of the first argument: from 3 on, with its number.
 HAND_OVER = """
 import os, sys
