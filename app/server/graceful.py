@@ -32,7 +32,8 @@ CLEAN_UP_S = 2.0  # for threads, once every client has its answer
 
 
 class GracefulServer(uvicorn.Server):
-    """drain_s: how long what is open may take. begin: says that the service is stopping. end: fails what is open."""
+    """listening: its sockets. drain_s: how long what is open may take. begin: says that it is stopping. end: fails what is
+    open."""
 
     def __init__(
         self,
