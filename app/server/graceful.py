@@ -32,8 +32,10 @@ CLEAN_UP_S = 2.0  # for threads, once every client has its answer
 
 
 class GracefulServer(uvicorn.Server):
-    """listening: its sockets. drain_s: how long what is open may take. begin: says that it is stopping. end: fails what is
-    open."""
+    """begin: says that the service is stopping. end: fails what is open.
+
+    drain_s: how long what is open may take.
+    """
 
     def __init__(
         self,
