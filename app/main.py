@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -37,7 +37,8 @@ from app.wire.openapi import Problem
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAPI:
+    """`bound`: the addresses it is served on, where the settings do not say so."""
     metrics = Metrics()
     secret = secrets.token_bytes(32) if settings.secret is None else settings.secret.get_secret_value().encode()
     registry = Registry(settings.default_model)
@@ -77,7 +78,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(DrainGate, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
-    app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
+    app.add_middleware(
+        ForeignPages,
+        bound=settings.addresses() if bound is None else bound,
+        origins=settings.cors_origins,
+        hosts=settings.allowed_hosts,
+    )
     app.add_middleware(LastResort)
     if settings.cors_origins:
         app.add_middleware(

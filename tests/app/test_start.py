@@ -30,11 +30,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         asked.append((device, engine))
         raise DeviceError(NO_CARD if device == "gpu" else "MXNet is not installed")
 
-    def serve(_: object) -> None:
+    def serve(*_: object) -> None:
         raise SystemExit("serves")
 
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("NEXTCHAR_PORT", "0")
     monkeypatch.setattr(start, "configure", lambda *_: None)
     monkeypatch.setattr("app.__main__.faulthandler.enable", lambda: None)
     monkeypatch.setattr(start, "check", check)
