@@ -20,6 +20,8 @@ def _allow_null(schema: dict[str, Any]) -> None:
         if "anyOf" in field:
             if {"type": "null"} not in field["anyOf"]:
                 field["anyOf"] = [*field["anyOf"], {"type": "null"}]
+        elif "$ref" in field:
+            field["anyOf"] = [{"$ref": field.pop("$ref")}, {"type": "null"}]
         elif isinstance(field.get("type"), str):
             field["type"] = [field["type"], "null"]
 
