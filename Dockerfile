@@ -73,7 +73,6 @@ COPY --from=dependencies /opt/nextchar /opt/nextchar
 COPY --from=training --chown=10001:10001 /models /models
 COPY --from=application /app /app
 COPY LICENSE /app/
-COPY deploy/healthcheck.py /app/
 
 ARG ACCELERATOR
 ARG VERSION=0.1.0
@@ -94,6 +93,6 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/app/healthcheck.py"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "app.health"]
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "app"]

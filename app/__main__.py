@@ -1,7 +1,8 @@
 """`python -m app`: serves with the settings of the environment until SIGTERM or Ctrl-C.
 
 A first signal makes the service not ready at once; open requests finish, new ones get 503, then the process exits 0.
-Settings that cannot be used, a GPU among them that is not there, end the start with exit status 2.
+Settings that cannot be used, a GPU among them that is not there, end the start with exit status 2, and an address that
+cannot be listened on with 3, which may be another when it is tried again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if __name__ == "__main__":
 
 import faulthandler
 import sys
+from contextlib import closing
 from functools import partial
 
 import structlog
@@ -20,15 +22,19 @@ import uvicorn
 
 from app.main import create_app
 from app.operation.log import configure
+from app.server.binding import given, on_addresses, on_path
 from app.server.descriptors import connections_that_fit
 from app.server.graceful import GracefulServer
+from app.server.listening import ListenError, Listening
 from app.server.protocol import Limits, Protocol
 from app.serving.service import Service
-from app.settings import PREFIX, Settings, SettingsError, from_environment
+from app.settings import PREFIX, Settings, SettingsError, from_environment, given_descriptors, service_links
 from model.engines.choice import check
 from model.errors import DeviceError, NextcharError
 
 log = structlog.get_logger()
+
+WRONG_SETTINGS, CANNOT_LISTEN = 2, 3
 
 
 def main() -> int:
@@ -37,14 +43,29 @@ def main() -> int:
         settings = from_environment()
         configure(settings.log_level, settings.log_format)
         check_device(settings)
-        app = create_app(settings)
-    except NextcharError as error:
+        with closing(listen(settings)) as listening:
+            return serve(settings, listening)
+    except (NextcharError, ListenError) as error:
         print(error, file=sys.stderr)
-        return 2
+        return CANNOT_LISTEN if isinstance(error, ListenError) else WRONG_SETTINGS
+
+
+def listen(settings: Settings) -> Listening:
+    """Sockets that systemd hands over go before a path, and a path before addresses."""
+    if links := service_links():
+        log.info("ignored: set for a service of that name (enableServiceLinks: false leaves them out)", variables=links)
+    descriptors = given_descriptors()
+    if descriptors:
+        return given(descriptors)
+    if settings.uds is not None:
+        return on_path(settings.uds)
+    return on_addresses(settings.addresses(), settings.port)
+
+
+def serve(settings: Settings, listening: Listening) -> int:
+    app = create_app(settings, listening.addresses() if listening.is_given else None)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -53,7 +74,9 @@ def main() -> int:
         loop="uvloop",
     )
     service: Service = app.state.service
-    server = GracefulServer(config, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop)
+    server = GracefulServer(
+        config, listening, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop
+    )
     gc.freeze()  # what is there now stays: a collection while requests are answered need not look at it
     gc.enable()
     server.run()

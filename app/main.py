@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from app.middleware.request_log import RequestLog
 from app.native import generate, models, score
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.openai import completions as openai
+from app.openai.fields import CompletionBody
 from app.operation import health
 from app.operation.metrics import Metrics, ModelMetrics
 from app.serving.registry import Registry
@@ -30,14 +31,14 @@ from app.serving.service import Service
 from app.serving.watch import Watch
 from app.settings import Settings, left_open
 from app.web import page
-from app.wire.body_kind import FORM, JSON, BodyKind
 from app.wire.handlers import install
-from app.wire.openapi import Problem
+from app.wire.openapi import Problem, drop_unused_errors
 
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAPI:
+    """`bound`: the addresses it is served on, where the settings do not say so."""
     metrics = Metrics()
     secret = secrets.token_bytes(32) if settings.secret is None else settings.secret.get_secret_value().encode()
     registry = Registry(settings.default_model)
@@ -73,11 +74,15 @@ def create_app(settings: Settings) -> FastAPI:
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
-    app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(DrainGate, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
-    app.add_middleware(ForeignPages, bound=settings.host, origins=settings.cors_origins, hosts=settings.allowed_hosts)
+    app.add_middleware(
+        ForeignPages,
+        bound=settings.addresses() if bound is None else bound,
+        origins=settings.cors_origins,
+        hosts=settings.allowed_hosts,
+    )
     app.add_middleware(LastResort)
     if settings.cors_origins:
         app.add_middleware(
@@ -105,8 +110,9 @@ def _name_schemas(app: FastAPI) -> None:
 
     def openapi() -> dict[str, object]:
         document = make()
+        drop_unused_errors(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody):
+        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody, CompletionBody):
             schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[named.__name__] = schema

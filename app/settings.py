@@ -14,6 +14,7 @@ import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.addresses import DEFAULT_HOST, DEFAULT_PORT, addresses, is_link
 from app.web_origin import check_host, check_origin
 from model.errors import NextcharError
 from model.versions import MODEL_NAME
@@ -26,8 +27,8 @@ LEFT_OPEN = {
     "API_KEYS_FILE": "it names no file of keys",
     "SECRET": "a secret is drawn at start, and continuation tokens end with this process",
 }
-
-
+# What systemd says of the sockets that it hands over, beside their number and whose they are.
+LISTEN_MORE = ("LISTEN_FDNAMES", "LISTEN_PIDFDID")
 # Settings that had another name. The old one counts where the new one is not set.
 OLD_NAMES = {"BACKEND": "ENGINE"}
 
@@ -41,8 +42,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    host: str = Field(
+        DEFAULT_HOST, description="Comma-separated addresses or names to listen on; `::` is all, IPv4's too."
+    )
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    uds: Path | None = Field(None, description="Path of a Unix socket to listen on, in place of addresses and port.")
 
     models_dir: Path = Field(Path("checkpoints"), description="Every folder in it that holds a checkpoint is a model.")
     default_model: str | None = Field(
@@ -141,9 +145,25 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("a blank address would listen on all; leave it out, or write 0.0.0.0 to mean that")
-        return value.strip()
+        return ",".join(addresses(value))
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _is_no_link(cls, value: object) -> object:
+        return DEFAULT_PORT if isinstance(value, str) and is_link(f"{PREFIX}PORT", value) else value
+
+    @field_validator("device", "engine", "log_level", "log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("uds", "models_dir", "api_keys_file")
+    @classmethod
+    def _from_home(cls, value: Path | None) -> Path | None:
+        try:
+            return value and value.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"~ leads nowhere: {error}") from error
 
     @field_validator("default_model")
     @classmethod
@@ -163,6 +183,10 @@ class Settings(BaseSettings):
             if len(rates) != 1 or rates[0].amount < 1:
                 raise ValueError(f'{value!r} is not one rate of at least one request, like "60/minute"')
         return value
+
+    def addresses(self) -> tuple[str, ...]:
+        """What it listens on; nothing where that is a Unix socket."""
+        return () if self.uds is not None else addresses(self.host)
 
     def keys(self) -> tuple[SecretStr, ...]:
         """The API keys of both settings. Raises SettingsError where the file cannot be read or a key is too short."""
@@ -191,11 +215,31 @@ def _value(name: str) -> str | None:
     return os.environ.get(PREFIX + name)
 
 
+def service_links() -> list[str]:
+    """Variables that Kubernetes or Docker set for a service called as this one is. They are no settings."""
+    return sorted(name for name, value in os.environ.items() if name.startswith(PREFIX) and is_link(name, value))
+
+
+def given_descriptors() -> int:
+    """How many sockets systemd hands over (sd_listen_fds). Takes its variables away, so that no child believes them.
+
+    Raises SettingsError where the number is none.
+    """
+    pid, count, *_ = [os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", *LISTEN_MORE)]
+    if pid != str(os.getpid()):
+        return 0
+    if not (count.isascii() and count.isdigit()):
+        raise SettingsError(f"LISTEN_FDS is {count!r}: it should be a number of descriptors")
+    return int(count)
+
+
 def from_environment() -> Settings:
     """Settings of this process. Raises SettingsError with a line for each variable that cannot be used."""
     known = {PREFIX + name for name in [*map(str.upper, Settings.model_fields), *OLD_NAMES]}
     problems = [
-        f"{name}: there is no such setting" for name in os.environ if name.startswith(PREFIX) and name not in known
+        f"{name}: there is no such setting"
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name not in known and not is_link(name, value)
     ]
     written = {new: old for old, new in OLD_NAMES.items() if _value(old) and not _value(new)}
     values: dict[str, Any] = {new.lower(): _value(old) for new, old in written.items()}

@@ -49,16 +49,22 @@ def is_own(origin: str, host: str) -> bool:
     return bool(separator) and authority.removesuffix(f":{port}") == host.strip().lower().removesuffix(f":{port}")
 
 
-def local_names(bound: str) -> frozenset[str] | None:
-    """The names that lead to a service which listens on `bound`; None where it cannot know them.
+def local_names(*bound: str) -> frozenset[str] | None:
+    """The names that lead to a service which listens on these addresses alone; None where it cannot know them.
 
     A page can have its own name point at a loopback address (DNS rebinding), so there only these are taken.
     """
-    name = bound.lower()
+    names = [_names_of(address) for address in bound]
+    known = [found for found in names if found is not None]
+    return frozenset().union(*known) if known and len(known) == len(names) else None
+
+
+def _names_of(address: str) -> frozenset[str] | None:
+    name = address.lower()
     try:
-        address = ipaddress.ip_address(name)
+        parsed = ipaddress.ip_address(name)
     except ValueError:
         return LOCAL_NAMES if name == "localhost" else None
-    if not address.is_loopback:
+    if not parsed.is_loopback:
         return None
-    return LOCAL_NAMES | {f"[{name}]" if address.version == 6 else name}
+    return LOCAL_NAMES | {f"[{name}]" if parsed.version == 6 else name}

@@ -79,6 +79,8 @@ def test_every_container_is_held_down_limited_watched_and_restarted(service: str
     assert re.fullmatch(r"\d+[mg]", about["mem_limit"])
     assert about["pids_limit"] > 0
     assert about["healthcheck"]["test"][0] == "CMD"
+    if service in OWN:
+        assert read().stages[-1].last("HEALTHCHECK").endswith(json.dumps(about["healthcheck"]["test"][1:]))
     assert "privileged" not in about
     assert "user" not in about, "each image names its own user, which is not root"
 

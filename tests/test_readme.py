@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
 # A reader has none of the settings that tests' servers have, but another port.
-READERS_SETTINGS = dict.fromkeys(
+READERS_SETTINGS: dict[str, Any] = dict.fromkeys(
     [PREFIX + name for name in ("MODELS_DIR", "DEFAULT_MODEL", "SECRET", "ALLOWED_HOSTS")], None
 )
 

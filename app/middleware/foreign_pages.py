@@ -22,12 +22,15 @@ FROM_HERE = frozenset({"same-origin", "none"})  # "none": typed, or out of the b
 
 
 class ForeignPages:
-    """ASGI middleware. `origins` may call beside the service's own; `hosts` are its names beside those of `bound`."""
+    """ASGI middleware. `origins` may call beside the service's own.
 
-    def __init__(self, app: ASGIApp, bound: str, origins: Collection[str], hosts: Collection[str]) -> None:
+    `hosts` are its names beside those of the addresses that are `bound`.
+    """
+
+    def __init__(self, app: ASGIApp, bound: Collection[str], origins: Collection[str], hosts: Collection[str]) -> None:
         self.app = app
         self._origins = frozenset(origins)
-        local = local_names(bound)
+        local = local_names(*bound)
         self._hosts = (local or LOCAL_NAMES) | set(hosts) if local or hosts else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.server.half_closed import HalfClosedProtocol
+from app.server.listening import plain
 
 MIN_BODY_RATE = 1000  # bytes/s
 
@@ -45,6 +46,8 @@ class Protocol(HalfClosedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self.client is not None:
+            self.client = plain(self.client)
         if len(self.connections) > self._limits.connections:
             detail = f"all {self._limits.connections} connections that the server takes are in use"
             self.answer_and_close(503, detail, (b"retry-after", b"5"))

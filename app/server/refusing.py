@@ -61,7 +61,10 @@ class RefusingProtocol(HttpToolsProtocol):
             self.refuse(status, detail)
 
     def client_name(self) -> str:
-        return "unknown" if self.client is None else f"{self.client[0]}:{self.client[1]}"
+        if self.client is None:
+            return "unknown"  # behind a Unix socket
+        host, port = self.client
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def is_writing(self) -> bool:
         return self.transport.get_write_buffer_size() > 0

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def metrics_of(app: Any) -> Metrics:
     return metrics
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+def eventually(holds: Callable[[], Any], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true"
@@ -90,9 +90,18 @@ class Server:
 
     One that does not come up is ended at once, and its log shown.
     `url`, `port`, `log()`; `stop` sends SIGTERM and gives the exit status. A variable that is None is not set.
+    The program is begun by `command` and inherits `descriptors`.
     """
 
-    def __init__(self, folder: Path, models_dir: Path, cwd: Path = ROOT, **environment: str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        models_dir: Path,
+        cwd: Path = ROOT,
+        command: Sequence[str] = (),
+        descriptors: Sequence[int] = (),
+        **environment: str | None,
+    ) -> None:
         self._log = folder / f"server-{time.monotonic_ns()}.log"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("NEXTCHAR_")}
         defaults = {
@@ -104,11 +113,12 @@ class Server:
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app"],
+                [*command, sys.executable, "-m", "app"],
                 cwd=cwd,
                 env={k: v for k, v in {**inherited, **defaults, **environment}.items() if v is not None},
                 stdout=log,
                 stderr=log,
+                pass_fds=descriptors,
             )
         self.kill = weakref.finalize(self, _kill, self.process)
         try:
@@ -116,7 +126,8 @@ class Server:
         except BaseException:
             self.kill()
             raise
-        self.port = int(self.url.rsplit(":", 1)[1])
+        port = self.url.rsplit(":", 1)[1]
+        self.port = int(port) if port.isdigit() else 0  # none on a Unix socket
 
     def log(self) -> str:
         return self._log.read_text("utf-8")

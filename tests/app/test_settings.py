@@ -3,11 +3,21 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr
 
-from app.settings import LEFT_OPEN, PREFIX, Settings, SettingsError, from_environment, left_open
+from app.settings import (
+    LEFT_OPEN,
+    PREFIX,
+    Settings,
+    SettingsError,
+    from_environment,
+    given_descriptors,
+    left_open,
+    service_links,
+)
 from model.versions import MODEL_NAME
 
 
@@ -92,6 +102,72 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         from_environment()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "link"),
+    [
+        ("SERVICE_HOST", "10.0.0.1", True),
+        ("SERVICE_PORT_HTTP", "8000", True),
+        ("PORT_8000_TCP_ADDR", "10.0.0.1", True),
+        ("GPU_PORT", "tcp://10.0.0.1:8000", True),
+        ("GPU_PORT", "8000", False),
+    ],
+)
+def test_a_link_to_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str, link: bool) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    if link:
+        assert from_environment() == Settings()
+        assert service_links() == [PREFIX + name]
+    else:
+        with pytest.raises(SettingsError, match="there is no such setting"):
+            from_environment()
+
+
+def test_a_port_is_a_link_or_a_setting_by_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PORT", "tcp://10.0.0.1:8000")
+    assert from_environment().port == 8000
+    assert service_links() == ["NEXTCHAR_PORT"]
+    monkeypatch.setenv(PREFIX + "PORT", "9000")
+    assert from_environment().port == 9000
+    assert service_links() == []
+
+
+@pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT", "DEVICE", "ENGINE"])
+def test_a_choice_may_be_written_in_capitals(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for choice in get_args(Settings.model_fields[name.lower()].annotation):
+        monkeypatch.setenv(PREFIX + name, f" {choice.upper()} ")
+        assert getattr(from_environment(), name.lower()) == choice
+
+
+@pytest.mark.parametrize("name", ["MODELS_DIR", "API_KEYS_FILE", "UDS"])
+def test_a_path_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv(PREFIX + name, "~/mine")
+    assert getattr(from_environment(), name.lower()) == Path("/home/somebody/mine")
+    monkeypatch.setenv(PREFIX + name, "~nobody-of-that-name/mine")
+    with pytest.raises(SettingsError, match=f"^{PREFIX}{name} is '~nobody-of-that-name/mine': ~ leads nowhere"):
+        from_environment()
+
+
+def test_it_listens_on_addresses_or_on_a_path() -> None:
+    assert Settings(host="127.0.0.1, [::1]").addresses() == ("127.0.0.1", "::1")
+    assert Settings(host="127.0.0.1, [::1]").host == "127.0.0.1,::1"
+    assert Settings(host="::1", uds="/run/own.sock").addresses() == ()
+
+
+def test_what_systemd_hands_over_is_for_the_process_it_names_and_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hand_over(pid: int, count: str) -> int:
+        for name, value in {"PID": str(pid), "FDS": count, "FDNAMES": "a:b", "PIDFDID": "1"}.items():
+            monkeypatch.setenv(f"LISTEN_{name}", value)
+        return given_descriptors()
+
+    assert given_descriptors() == 0
+    assert hand_over(os.getpid(), "2") == 2
+    assert not [name for name in os.environ if name.startswith("LISTEN_")]
+    assert hand_over(os.getpid() + 1, "2") == 0
+    with pytest.raises(SettingsError, match="LISTEN_FDS is 'two'"):
+        hand_over(os.getpid(), "two")
+
+
 def shown(keys: tuple[SecretStr, ...]) -> list[str]:
     return [key.get_secret_value() for key in keys]
 
@@ -166,6 +242,7 @@ def refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> str:
         ("API_KEYS", ",", "names nothing"),
         ("ALLOWED_HOSTS", "a.example,b:80", "'b:80'"),
         ("HOST", "  ", "0.0.0.0"),
+        ("HOST", "127.0.0.1:9000", "NEXTCHAR_PORT has the port"),
         ("SECRET", "fifteen-letters", "16"),
     ],
 )

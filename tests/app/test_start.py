@@ -30,11 +30,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         asked.append((device, engine))
         raise DeviceError(NO_CARD if device == "gpu" else "MXNet is not installed")
 
-    def serve(_: object) -> None:
+    def serve(*_: object) -> None:
         raise SystemExit("serves")
 
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("NEXTCHAR_PORT", "0")
     monkeypatch.setattr(start, "configure", lambda *_: None)
     monkeypatch.setattr("app.__main__.faulthandler.enable", lambda: None)
     monkeypatch.setattr(start, "check", check)
@@ -105,3 +106,11 @@ def test_a_model_that_finds_no_gpu_later_is_named_with_the_reason(models_dir: Pa
 def test_importing_it_leaves_the_collector_of_garbage_as_it_is() -> None:
     importlib.reload(start)
     assert gc.isenabled()
+
+
+def test_what_is_compiled_is_there_before_a_model_is_ready(models_dir: Path) -> None:
+    """In a process of its own: this one has called these functions before."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "tests.app.first_requests", str(models_dir)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert asked.stdout.splitlines()[-1:] == ["[]"], asked.stdout + asked.stderr

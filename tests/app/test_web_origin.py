@@ -86,6 +86,8 @@ def test_only_a_loopback_address_has_names_that_are_known() -> None:
     local = frozenset({"localhost", "127.0.0.1", "[::1]"})
     assert local_names("127.0.0.1") == local_names("localhost") == local_names("::1") == local
     assert local_names("127.0.0.5") == local | {"127.0.0.5"}
+    assert local_names("127.0.0.5", "::1", "localhost") == local | {"127.0.0.5"}
+    assert local_names("127.0.0.1", "192.168.1.2") is local_names() is None
     assert local_names("0.0.0.0") is local_names("::") is local_names("192.168.1.2") is local_names("a.example") is None
 
 

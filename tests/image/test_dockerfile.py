@@ -58,7 +58,7 @@ def test_the_last_stage_takes_finished_things_only_and_installs_nothing() -> Non
     assert FINAL.base == "base"
     assert all("install" not in run for run in FINAL.values("RUN"))
     own = [copy for copy in FINAL.values("COPY") if not copy.startswith("--from=")]
-    assert own == ["LICENSE /app/", "deploy/healthcheck.py /app/"]
+    assert own == ["LICENSE /app/"]
 
 
 def test_what_is_copied_exists_and_is_let_into_the_build_and_nothing_else_is() -> None:
@@ -93,8 +93,7 @@ def test_the_service_is_started_stopped_and_watched_as_it_expects() -> None:
     assert FINAL.exec_form("ENTRYPOINT") == ["tini", "--"]
     assert FINAL.exec_form("CMD") == ["python", "-m", "app"]
     assert FINAL.last("STOPSIGNAL") == "SIGTERM"
-    assert FINAL.last("HEALTHCHECK").endswith('CMD ["python", "/app/healthcheck.py"]')
-    assert "/readyz" in (ROOT / "deploy" / "healthcheck.py").read_text("utf-8")
+    assert FINAL.last("HEALTHCHECK").endswith('CMD ["python", "-m", "app.health"]')
 
 
 def test_a_crash_leaves_a_trace() -> None:

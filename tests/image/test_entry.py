@@ -37,8 +37,9 @@ def running(
 
 def check_health(port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "deploy" / "healthcheck.py"],
-        env={**os.environ, "NEXTCHAR_PORT": str(port)},
+        [sys.executable, "-m", "app.health"],
+        cwd=ROOT,
+        env={**os.environ, "NEXTCHAR_HOST": FILE.stages[-1].environment()["NEXTCHAR_HOST"], "NEXTCHAR_PORT": str(port)},
         capture_output=True,
         text=True,
         check=False,

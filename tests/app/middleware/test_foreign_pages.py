@@ -19,7 +19,7 @@ FRIEND = "https://friend.example"
 
 
 def pages(inside: Any, bound: str = "127.0.0.1", origins: Any = (), hosts: Any = ()) -> ForeignPages:
-    return ForeignPages(inside, bound, origins, hosts)
+    return ForeignPages(inside, bound.split(","), origins, hosts)
 
 
 def status(method: str = "GET", path: str = "/models", about: dict[str, Any] | None = None, **headers: Any) -> int:
@@ -64,6 +64,10 @@ def test_a_refusal_names_the_header_its_value_and_the_setting_that_allows_it(
         ("127.0.0.1", (), "ours.example", False),
         ("127.0.0.1", ("ours.example",), "ours.example", True),
         ("127.0.0.5", ("ours.example",), "127.0.0.5", True),
+        ("127.0.0.5,::1", (), "[::1]:8000", True),
+        ("127.0.0.5,::1", (), "127.0.0.5", True),
+        ("127.0.0.1,::1", (), "ours.example", False),
+        ("127.0.0.1,10.0.0.1", (), "ours.example", True),
         ("0.0.0.0", (), "ours.example", True),
         ("0.0.0.0", ("ours.example",), "ours.example", True),
         ("0.0.0.0", ("ours.example",), "other.example", False),

@@ -45,7 +45,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/web/{name}", {}),
 ]
 MIDDLEWARE = [
-    "BodyLimit", "BodyKind", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
+    "BodyLimit", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
     "ExceptionMiddleware",
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from model.decoding.measure import empty
 
 
 def with_a_loop(use: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(asyncio.wait_for(use(), 20))
+    asyncio.run(asyncio.wait_for(use(), 300))
 
 
 def chunk(text: str, index: int = 0) -> Chunk:

@@ -63,7 +63,7 @@ def serve(use: Callable[[Scheduler], Coroutine[None, None, None]], engine: Engin
         try:
             while scheduler.problem() is not None:
                 await asyncio.sleep(0.002)
-            await asyncio.wait_for(use(scheduler), 30)
+            await asyncio.wait_for(use(scheduler), 300)
             scheduler.check()
         finally:
             if isinstance(engine, Slow):

@@ -72,7 +72,7 @@ def new_scheduler(**options: Any) -> tuple[Any, Any]:
 
 
 def with_a_loop(use: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(asyncio.wait_for(use(), 20))
+    asyncio.run(asyncio.wait_for(use(), 300))
 
 
 def request(**options: Any) -> GenerateRequest:

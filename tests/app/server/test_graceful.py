@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -14,7 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
+from app.server.binding import on_addresses
+from app.server.graceful import GracefulServer
+from app.server.listening import ListenError, Listening
 from tests.app.conftest import Server
 
 LONG = {"prefix": "a", "num_chars": 10_000, "n": 16, "temperature": 1.0}
@@ -132,6 +137,54 @@ def test_a_second_signal_ends_it_at_once(models_dir: Path, tmp_path: Path, conne
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(10) == 0
     assert "Traceback" not in server.log()
+
+
+async def nothing() -> None:
+    pass
+
+
+def test_a_process_that_faster_listens_on_the_same_address_ends_the_start_with_a_sentence() -> None:
+    """Both bound it before either listened."""
+    events: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while scope["type"] == "lifespan":
+            events.append((await receive())["type"])
+            await send({"type": f"{events[-1]}.complete"})
+            if events[-1] == "lifespan.shutdown":
+                return
+
+    with contextlib.closing(on_addresses(["127.0.0.1"], 0)) as listening, socket.socket() as faster:
+        faster.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port = listening.sockets[0].getsockname()[1]
+        faster.bind(("127.0.0.1", port))
+        faster.listen()
+        config = uvicorn.Config(app, log_config=None, ws="none", loop="uvloop")
+        server = GracefulServer(config, listening, drain_s=0, begin=lambda: None, end=nothing)
+        with pytest.raises(ListenError, match=rf"^cannot listen on http://127.0.0.1:{port}: address already in use$"):
+            server.run()
+    assert events == ["lifespan.startup", "lifespan.shutdown"]
+
+
+@pytest.mark.parametrize(("ignored", "handled"), [(False, True), (True, False)])
+def test_sighup_is_left_alone_where_it_was_ignored_as_by_nohup(
+    ignored: bool, handled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        numbers: list[int] = []
+
+        async def serves(self: GracefulServer, _: object) -> None:
+            loop = asyncio.get_running_loop()
+            numbers.extend(n for n in (signal.SIGTERM, signal.SIGHUP) if loop.remove_signal_handler(n))
+
+        monkeypatch.setattr(GracefulServer, "_serve", serves)
+        config = uvicorn.Config(lambda: None, log_config=None, loop="uvloop")
+        GracefulServer(config, Listening([]), drain_s=0, begin=lambda: None, end=nothing).run()
+        assert (signal.SIGHUP in numbers) == handled
+        assert signal.SIGTERM in numbers
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_connections_that_ask_nothing_whole_do_not_hold_it(models_dir: Path, tmp_path: Path, connect: Connect) -> None:

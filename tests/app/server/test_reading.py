@@ -251,6 +251,19 @@ def test_a_body_goes_to_the_parser_in_as_few_pieces_however_many_lines_it_has(
     assert pieces(b"\n" * 1000) == pieces(b"a" * 1000)
 
 
+@pytest.mark.parametrize(
+    ("client", "name"), [(("127.0.0.1", 5), "127.0.0.1:5"), (("::1", 5), "[::1]:5"), (None, "unknown")]
+)
+def test_a_client_has_a_name_in_the_log(client: tuple[str, int] | None, name: str) -> None:
+    async def drive() -> str:
+        connection = Connection(ReadingProtocol)
+        connection.protocol.client = client
+        written: str = connection.protocol.client_name()
+        return written
+
+    assert asyncio.run(drive()) == name
+
+
 def test_trailers_are_not_headers() -> None:
     stream = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
     for cut in range(len(stream)):
