@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from app.server.half_closed import HalfClosedProtocol
 from app.server.listening import plain
-from app.server.reading import ReadingProtocol
 
 MIN_BODY_RATE = 1000  # bytes/s
 
@@ -32,7 +32,7 @@ class Limits:
     connections: int
 
 
-class Protocol(ReadingProtocol):
+class Protocol(HalfClosedProtocol):
     """One connection within its limits."""
 
     def __init__(self, limits: Limits, *args: Any, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,17 +13,30 @@ from uvicorn.server import ServerState
 
 
 class FakeTransport(asyncio.Transport):
-    """Keeps what is written. `unread` stands for bytes that the client does not take."""
+    """Keeps what is written. `unread` stands for bytes that the client does not take, `error` for a reset of its."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.unread = 0
+        self.unread = self.error = 0
         self.protocol: Any = None
         self.closing = self.aborted = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"peername": ("127.0.0.1", 5), "sockname": ("127.0.0.1", 6)}.get(name, default)
+        return {"peername": ("127.0.0.1", 5), "sockname": ("127.0.0.1", 6), "socket": self}.get(name, default)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 6)
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("127.0.0.1", 5)
+
+    def fileno(self) -> int:
+        return -1
+
+    def getsockopt(self, level: int, option: int) -> int:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR)
+        return self.error
 
     def write(self, data: Any) -> None:
         self.written += data
@@ -98,6 +112,13 @@ class Connection:
         """Hands over what arrived, then lets the app go on as far as it can."""
         if not self.transport.closing:
             self.protocol.data_received(data)
+        await self.settle()
+
+    async def half_close(self) -> None:
+        """The client ends its sending."""
+        if not self.protocol.eof_received():
+            self.transport.close()
+            self.protocol.connection_lost(None)
         await self.settle()
 
     async def settle(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -112,21 +112,47 @@ def test_a_pipeline_is_read_alike_whatever_byte_it_is_cut_at() -> None:
     assert read(ReadingProtocol, raw, list(range(len(raw)))) == expected
 
 
-UPGRADE = "Connection: keep-alive, Upgrade\r\nUpgrade: {}\r\n"
+UPGRADES = {
+    "websocket": "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    "what Java and curl send": "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n",
+    "several protocols": "Connection: upgrade\r\nUpgrade: TLS/1.2, IRC/6.9, été\r\n",
+    "two lines": "Upgrade: h2c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    "nothing": "Connection: Upgrade\r\nUpgrade:\r\n",
+    "not named in Connection": "Upgrade: h2c\r\n",
+}
 
 
-@pytest.mark.parametrize("kind", ["websocket", "h2c"])
+def without_upgrade(requests: list[Any]) -> list[Any]:
+    left_out = (b"upgrade", b"connection", b"http2-settings", b"sec-websocket-version")
+    return [(*r[:3], [h for h in r[3] if h[0] not in left_out], r[4]) for r in requests]
+
+
+@pytest.mark.parametrize("kind", UPGRADES)
 @pytest.mark.parametrize("chunks", [None, (3,)])
 def test_a_request_that_asks_for_an_upgrade_is_read_like_any_other(kind: str, chunks: tuple[int, ...] | None) -> None:
     plain = Sent("POST", "/generate?prefix=分", b"GET /models HTTP/1.1\r\n\r\n", chunks)
-    upgrade = Sent("POST", "/generate?prefix=分", plain.body, chunks, headers=UPGRADE.format(kind))
+    upgrade = Sent("POST", "/generate?prefix=分", plain.body, chunks, headers=UPGRADES[kind])
     after = Sent("GET", "/models")
     expected, _ = read(HttpToolsProtocol, plain.raw(encoded=True) + after.raw(), [])
     stream = upgrade.raw() + after.raw()
     for cut in range(len(stream)):
         got, closed = read(ReadingProtocol, stream, [cut])
         assert not closed
-        assert [request[:3] + request[4:] for request in got] == [request[:3] + request[4:] for request in expected]
+        assert without_upgrade(got) == expected
+
+
+@hypothesis_settings(max_examples=100)
+@given(
+    st.lists(st.tuples(requests(ANY), st.sampled_from([*UPGRADES.values(), ""])), min_size=1, max_size=4),
+    st.lists(st.integers(0, 10_000), max_size=8),
+)
+def test_a_pipeline_with_upgrades_is_read_as_without_them(sent: list[tuple[Sent, str]], cuts: list[int]) -> None:
+    plain = b"".join(request.raw() for request, _ in sent)
+    asking = b"".join(replace(request, headers=request.headers + upgrade).raw() for request, upgrade in sent)
+    expected, _ = read(ReadingProtocol, plain, [])
+    got, closed = read(ReadingProtocol, asking, cuts)
+    assert not closed
+    assert without_upgrade(got) == expected
 
 
 def answers(protocol_input: bytes) -> bytes:
@@ -146,12 +172,16 @@ def answers(protocol_input: bytes) -> bytes:
         (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
         (b"GET /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"GET /x HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD_BYTES + 1), b"431"),
-        (b"GET /x?" + "分".encode() * (MAX_HEAD_BYTES // 9 + 1), b"431"),
+        (b"GET /x?" + "分".encode() * (MAX_HEAD_BYTES // 9 + 1), b"414"),
+        (b"GET /x?" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"414"),
         (b"GET /x HTTP/1.1\r\n" + b"X-A: b\r\n" * MAX_HEAD_BYTES, b"431"),
         (b"GET /x HTTP/1.1\r\n" + b"X-A: b\r\n" * (MAX_HEAD_BYTES // 8) + b"\r\n", b"431"),
         (b"\r\n" * MAX_HEAD_BYTES, b"431"),
-        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"a" * (MAX_HEAD_BYTES + 1), b""),
-        (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * (MAX_HEAD_BYTES + 1), b""),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"a" * (MAX_HEAD_BYTES + 1), b""),
+        (
+            b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"a" * (MAX_HEAD_BYTES + 1),
+            b"",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> None:
@@ -175,6 +205,32 @@ def test_what_cannot_be_read_is_answered_once(stream: bytes, status: bytes) -> N
         assert [message["status"] for message in told] == [431]
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("stream", "status", "words"),
+    [
+        (bytes.fromhex("16030100c8010000c40303") + b"a\n" * 70, 400, "TLS"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/2"),
+        (b"GET /" + b"a" * (MAX_HEAD_BYTES + 1000), 414, "first line"),
+        (b"GET /" + "分".encode() * (MAX_HEAD_BYTES // 9 + 500), 414, "first line"),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD_BYTES + 1000), 431, "head"),
+    ],
+)
+def test_why_it_cannot_be_read_does_not_depend_on_how_it_is_cut(
+    stream: bytes, status: int, words: str, size: int
+) -> None:
+    async def drive() -> bytes:
+        connection = Connection(ReadingProtocol)
+        for begin in range(0, len(stream), size):
+            if not connection.transport.closing:
+                connection.protocol.data_received(stream[begin : begin + size])
+        return connection.transport.written
+
+    written = asyncio.run(drive())
+    assert written.startswith(b"HTTP/1.1 %d " % status)
+    assert words in json.loads(written.split(b"\r\n\r\n", 1)[1])["detail"]
+
+
 @pytest.mark.parametrize("chunks", [None, (500,)])
 def test_a_body_goes_to_the_parser_in_as_few_pieces_however_many_lines_it_has(
     chunks: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
@@ -195,11 +251,24 @@ def test_a_body_goes_to_the_parser_in_as_few_pieces_however_many_lines_it_has(
     assert pieces(b"\n" * 1000) == pieces(b"a" * 1000)
 
 
+@pytest.mark.parametrize(
+    ("client", "name"), [(("127.0.0.1", 5), "127.0.0.1:5"), (("::1", 5), "[::1]:5"), (None, "unknown")]
+)
+def test_a_client_has_a_name_in_the_log(client: tuple[str, int] | None, name: str) -> None:
+    async def drive() -> str:
+        connection = Connection(ReadingProtocol)
+        connection.protocol.client = client
+        written: str = connection.protocol.client_name()
+        return written
+
+    assert asyncio.run(drive()) == name
+
+
 def test_trailers_are_not_headers() -> None:
-    stream = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
+    stream = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
     for cut in range(len(stream)):
         ((_, _, _, headers, body),) = read(ReadingProtocol, stream, [cut])[0]
-        assert headers == [(b"transfer-encoding", b"chunked")]
+        assert headers == [(b"host", b"a"), (b"transfer-encoding", b"chunked")]
         assert body == b"a"
 
 
