@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 
 from app.main import create_app
+from app.middleware.forwarded import Forwarded
 from app.operation.log import configure
 from app.server.descriptors import connections_that_fit
 from app.server.graceful import GracefulServer
@@ -51,7 +52,9 @@ def main() -> int:
         http=partial(Protocol, limits_of(settings)),  # type: ignore[arg-type]
         ws="none",
         loop="uvloop",
+        proxy_headers=False,
     )
+    config.app = Forwarded(app, config.forwarded_allow_ips)  # type: ignore[arg-type]
     service: Service = app.state.service
     server = GracefulServer(config, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop)
     gc.freeze()  # what is there now stays: a collection while requests are answered need not look at it

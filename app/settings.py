@@ -14,7 +14,7 @@ import limits
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.web_origin import check_host, check_origin
+from app.web_origin import check_host, check_origin, check_prefix
 from model.errors import NextcharError
 from model.versions import MODEL_NAME
 
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+    root_path: str = Field(
+        "", description="Path below which a proxy has it, like /nextchar; X-Forwarded-Prefix names another."
+    )
 
     models_dir: Path = Field(Path("checkpoints"), description="Every folder in it that holds a checkpoint is a model.")
     default_model: str | None = Field(
@@ -144,6 +148,11 @@ class Settings(BaseSettings):
         if not value.strip():
             raise ValueError("a blank address would listen on all; leave it out, or write 0.0.0.0 to mean that")
         return value.strip()
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str) -> str:
+        return check_prefix(value) if value else value
 
     @field_validator("default_model")
     @classmethod

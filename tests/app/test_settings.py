@@ -166,6 +166,10 @@ def refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> str:
         ("API_KEYS", ",", "names nothing"),
         ("ALLOWED_HOSTS", "a.example,b:80", "'b:80'"),
         ("HOST", "  ", "0.0.0.0"),
+        ("ROOT_PATH", "/", "'/nextchar'"),
+        ("ROOT_PATH", "nextchar", "a slash before each"),
+        ("ROOT_PATH", "/texts/", "none at the end"),
+        ("ROOT_PATH", "/v1", "the service's own"),
         ("SECRET", "fifteen-letters", "16"),
     ],
 )

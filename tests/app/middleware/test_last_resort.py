@@ -46,7 +46,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 MIDDLEWARE = [
     "BodyLimit", "BodyKind", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
-    "ExceptionMiddleware",
+    "PlainPath", "ExceptionMiddleware",
 ]  # fmt: skip
 
 
