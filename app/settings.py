@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
 
     root_path: str = Field(
-        "", description="Path below which a proxy has it, like /nextchar; X-Forwarded-Prefix names another."
+        "", description="Path below which a proxy has it, like /nextchar, whether the proxy takes it off or not."
     )
 
     models_dir: Path = Field(Path("checkpoints"), description="Every folder in it that holds a checkpoint is a model.")

@@ -1,4 +1,4 @@
-"""What a proxy in front says of a request: the client's address, the scheme, the prefix under which it has us.
+"""What a proxy in front says of a request: the client's address, the scheme, the prefix that it took off the path.
 
 uvicorn's middleware knows which peers may say the first two (`FORWARDED_ALLOW_IPS`) and forgets who the peer was. So
 the prefix is read here, before it does.
@@ -14,8 +14,8 @@ from app.web_origin import check_prefix
 
 
 class Forwarded(ProxyHeadersMiddleware):
-    """ASGI middleware in place of uvicorn's, that reads `X-Forwarded-Prefix` too, and by the same rule. A value that is
-    no prefix, or one of several, is left alone."""
+    """ASGI middleware in place of uvicorn's, that believes `X-Forwarded-Prefix` too, of the same peers. A value
+    that is no prefix, or one of several, is left alone."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

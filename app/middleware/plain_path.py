@@ -1,6 +1,6 @@
 """One way to write each address, for all that compares paths: routes, the other middleware, the shape of errors.
 
-A prefix under which a proxy has the service is taken off where the proxy left it on, and so is one slash at the end.
+The prefix under which a proxy has the service is taken off where the proxy left it on, and so is one slash at the end.
 An empty part (`//`) is no other way to write an address: there is nothing at it.
 """
 
@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PlainPath:
-    """ASGI middleware. root_path: the prefix where the scope names none. The one that holds is in the scope after it,
-    so that links can begin with it."""
+    """ASGI middleware. root_path: the prefix. Where the scope has another, links begin with that one, and nothing more:
+    who may name it could else name `/x` and ask for `/x/metrics` where a proxy lets nobody ask for `/metrics`."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self.app = app
@@ -20,14 +20,14 @@ class PlainPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path: str = scope["path"]
-            prefix = scope.get("root_path") or self._root_path
-            if prefix:
-                path = _below(prefix, path)
-                # The framework takes it off too. Once is enough: what still begins with it is nothing of ours.
-                scope["root_path"] = "" if _below(prefix, path) != path else prefix
+            if self._root_path:
+                path = _below(self._root_path, path)
             if path[-1:] == "/" and path[-2:-1] not in ("", "/"):
                 path = path[:-1]
             scope["path"] = path
+            prefix = scope.get("root_path") or self._root_path
+            if prefix:  # the framework would take it off as well
+                scope["root_path"] = prefix if _below(prefix, path) == path else ""
         await self.app(scope, receive, send)
 
 

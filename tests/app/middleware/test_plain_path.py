@@ -59,9 +59,13 @@ def test_a_prefix_is_taken_off_where_it_is(path: str, plain: str) -> None:
     assert seen(path, "/a/b") == (plain, "/a/b")
 
 
-def test_the_prefix_of_the_request_goes_before_the_setting() -> None:
-    assert seen("/theirs/models", "/ours", root_path="/theirs") == ("/models", "/theirs")
+def test_links_begin_with_the_prefix_of_the_request_and_no_path_loses_it() -> None:
+    assert seen("/models", "/ours", root_path="/theirs") == ("/models", "/theirs")
+    assert seen("/ours/models", "/ours", root_path="/theirs") == ("/models", "/theirs")
     assert seen("/ours/models", "/ours", root_path="") == ("/models", "/ours")
+    assert seen("/models", root_path="/theirs") == ("/models", "/theirs")
+    assert seen("/theirs/models", root_path="/theirs") == ("/theirs/models", "")
+    assert seen("/theirs", "/ours", root_path="/theirs") == ("/theirs", "")
 
 
 def test_a_prefix_is_taken_off_once_and_not_again_by_the_framework() -> None:
