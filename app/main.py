@@ -24,6 +24,7 @@ from app.middleware.request_log import RequestLog
 from app.native import generate, models, score
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
 from app.openai import completions as openai
+from app.openai.fields import CompletionBody
 from app.operation import health
 from app.operation.metrics import Metrics, ModelMetrics
 from app.serving.registry import Registry
@@ -31,9 +32,8 @@ from app.serving.service import Service
 from app.serving.watch import Watch
 from app.settings import Settings, left_open
 from app.web import page
-from app.wire.body_kind import FORM, JSON, BodyKind
 from app.wire.handlers import install
-from app.wire.openapi import Problem
+from app.wire.openapi import Problem, drop_unused_errors
 
 log = structlog.get_logger()
 
@@ -75,7 +75,6 @@ def create_app(settings: Settings) -> FastAPI:
     _name_schemas(app)
 
     # From the inside out: the last one added sees a request first.
-    app.add_middleware(BodyKind, kinds={"/generate": (JSON, FORM), "/score": (JSON, FORM), "/v1/completions": (JSON,)})
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(DrainGate, is_draining=lambda: service.draining)
     app.add_middleware(Guard, keys=settings.keys(), rate_limit=settings.rate_limit)
@@ -108,8 +107,9 @@ def _name_schemas(app: FastAPI) -> None:
 
     def openapi() -> dict[str, object]:
         document = make()
+        drop_unused_errors(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody):
+        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody, CompletionBody):
             schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas[named.__name__] = schema

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from app.scheduling.requests import MAX_INTEGER, MAX_LOGPROBS, MAX_N, MAX_STOP_CHARS, MAX_STOPS
+from app.wire.json_fields import JsonFields, list_of_one
 from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MAX_TOP_K, MIN_TEMPERATURE
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
@@ -55,7 +56,9 @@ class GenerateFields(BaseModel):
         None, max_length=MAX_INTEGER, repr=False, description="A continuation token: go on where it ended."
     )
     return_state: bool = Field(False, description="Return a continuation token.")
-    stream: bool = Field(False, description="Answer with server-sent events.")
+    stream: bool = Field(
+        False, description="Answer with server-sent events. If not given, `Accept: text/event-stream` asks for them."
+    )
 
     @model_validator(mode="after")
     def _temperature_is_not_tiny(self) -> GenerateFields:
@@ -68,22 +71,18 @@ class GenerateQuery(GenerateFields):
     """The fields as query parameters, or as a form."""
 
 
-class GenerateBody(GenerateFields):
+class GenerateBody(GenerateFields, JsonFields):
     """The fields as a JSON body."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
 
     @field_validator(
         "stop", mode="before", json_schema_input_type=Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)]
     )
     @classmethod
     def _one_is_a_list_of_one(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        return list_of_one(value)
 
 
-class ScoreBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
+class ScoreBody(JsonFields):
     text: str = Field(min_length=1, repr=False, description="Text to score.")
     model: str | None = Field(None, max_length=64)
     unknown: Literal["error", "skip"] = "error"

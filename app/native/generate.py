@@ -18,12 +18,12 @@ from app.native.fields import GenerateBody, GenerateFields, GenerateQuery
 from app.native.stream import events, place_of
 from app.serving.question import submit
 from app.serving.service import Service, ServiceOf, caller_of
-from app.wire.bodies import from_form, from_json, from_query
-from app.wire.body_kind import FORM, JSON, kind_of
+from app.wire.bodies import fields_of, from_query
+from app.wire.body_kind import FORM, JSON
 from app.wire.disconnect import until_gone
-from app.wire.event_stream import HEADERS, event_stream
+from app.wire.event_stream import HEADERS, MEDIA_TYPE, accepts_events, event_stream
 from app.wire.long_json import response
-from app.wire.openapi import problem_responses
+from app.wire.openapi import A_BODY, EVENTS, EVERY_ROUTE, problem_responses
 from app.wire.problems import field_problem
 
 router = APIRouter(tags=["generate"])
@@ -31,11 +31,14 @@ router = APIRouter(tags=["generate"])
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": GenerateAnswer,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "description": "The text; with stream=true, events: `chunk` …, then `done` (this same body) or `error`.",
+        "content": EVENTS,
+        "description": "The text; with stream=true, events: `chunk` …, then `done` (this same body) or `error`. "
+        "So too where `stream` is not given and `Accept` names text/event-stream, as an EventSource does.",
     },
-    **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    204: {"description": "With Last-Event-ID `done`: the stream has ended, there is nothing more."},
+    **problem_responses(404, 409, 422, *EVERY_ROUTE),
 }
+_BODY_RESPONSES = {**_RESPONSES, **problem_responses(*A_BODY)}
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -66,20 +69,19 @@ async def generate_from_query(request: Request, service: ServiceOf) -> Response:
     return await generate(request, service, read_query(request))
 
 
-@router.post("/generate", responses=_RESPONSES, openapi_extra={**_PARAMETERS, **_BODY})
+@router.post("/generate", responses=_BODY_RESPONSES, openapi_extra={**_PARAMETERS, **_BODY})
 async def generate_from_query_or_body(request: Request, service: ServiceOf) -> Response:
     """Continues a prefix. Fields may come as query parameters, in a JSON body or in a form, each in one of these."""
     query = read_query(request)
-    raw = await request.body()
-    return await generate(request, service, merge(query, read_body(request, raw)) if raw else query)
+    return await generate(request, service, merge(query, await read_body(request)))
 
 
 def read_query(request: Request) -> GenerateFields:
     return from_query(GenerateQuery, request.scope["query_string"], _LISTS)
 
 
-def read_body(request: Request, raw: bytes) -> GenerateFields:
-    return from_form(GenerateQuery, raw, _LISTS) if kind_of(request) == FORM else from_json(GenerateBody, raw)
+async def read_body(request: Request) -> GenerateFields:
+    return await fields_of(request, GenerateBody, GenerateQuery, _LISTS)
 
 
 def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
@@ -92,6 +94,16 @@ def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
 
 
 async def generate(request: Request, service: Service, fields: GenerateFields) -> Response:
+    if "stream" in fields.model_fields_set:
+        return await _answer(request, service, fields)
+    if accepts_events(request):
+        fields = fields.model_copy(update={"stream": True})
+    answered = await _answer(request, service, fields)
+    answered.headers.add_vary_header("Accept")
+    return answered
+
+
+async def _answer(request: Request, service: Service, fields: GenerateFields) -> Response:
     served, secret = service.registry.get(fields.model), service.secret.get_secret_value()
     last_event_id = request.headers.get("last-event-id") if fields.stream else None
     if last_event_id == DONE:
@@ -102,7 +114,7 @@ async def generate(request: Request, service: Service, fields: GenerateFields) -
     if fields.stream:
         place = place_of(asked, behind)
         if request.method == "HEAD":
-            return head("text/event-stream", HEADERS)
+            return head(MEDIA_TYPE, HEADERS)
         generation = submit(asked)
         return event_stream(events(asked, generation, place, secret), [generation])
     if request.method == "HEAD":

@@ -7,10 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
 
 from app.serving.service import Service, ServiceOf
 from app.wire.json import dump
-from app.wire.openapi import problem_responses
+from app.wire.openapi import EVERY_ROUTE, problem_responses
 from app.wire.problems import ProblemError
 from model.errors import show
 from model.versions import Version
@@ -18,14 +19,46 @@ from model.versions import Version
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", responses=problem_responses(401, 429))
+class ModelCard(BaseModel):
+    """What is not ready has no more than the first four of these, unless it was loaded once."""
+
+    name: str
+    default: bool
+    ready: bool
+    problem: str | None = Field(
+        description="With `ready` true: the newest file does not verify, the one before serves."
+    )
+    digest: str | None = Field(None, description="SHA-256 of the weights.")
+    config: dict[str, Any] | None = None
+    training: dict[str, Any] | None = Field(None, description="What the training run wrote about itself.")
+    engine: str | None = None
+    device: str | None = None
+
+
+class ModelCards(BaseModel):
+    models: list[ModelCard]
+
+
+class VersionCard(BaseModel):
+    digest: str
+    saved_at: str | None
+    train_perplexity: float | None
+    validation_perplexity: float | None
+    problem: str | None
+
+
+class ModelWithVersions(ModelCard):
+    versions: list[VersionCard]
+
+
+@router.get("/models", responses={200: {"model": ModelCards}, **problem_responses(*EVERY_ROUTE)})
 async def list_models(service: ServiceOf) -> Response:
     """Every model under the models directory, by name."""
     models = [model_card(service, name) for name in service.registry.names()]
     return Response(dump({"models": models}), media_type="application/json")
 
 
-@router.get("/models/{name}", responses=problem_responses(401, 404, 429))
+@router.get("/models/{name}", responses={200: {"model": ModelWithVersions}, **problem_responses(404, *EVERY_ROUTE)})
 async def one_model(service: ServiceOf, name: str) -> Response:
     """As in the list, and with the versions that `nextchar models restore` goes back to, the last one first."""
     if name not in service.registry.names():

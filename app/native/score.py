@@ -11,11 +11,11 @@ from app.native.fields import ScoreBody
 from app.scheduling.requests import ScoreRequest
 from app.serving.question import bounded, submit_score
 from app.serving.service import ServiceOf, caller_of
-from app.wire.bodies import from_form, from_json
-from app.wire.body_kind import FORM, JSON, kind_of
+from app.wire.bodies import fields_of
+from app.wire.body_kind import FORM, JSON
 from app.wire.disconnect import until_gone
 from app.wire.long_json import Long, response
-from app.wire.openapi import problem_responses
+from app.wire.openapi import A_BODY, EVERY_ROUTE, problem_responses
 from app.wire.problems import name_field
 from model.decoding.measure import part_of
 from model.decoding.scoring import Score
@@ -28,13 +28,12 @@ _SCHEMA = {"schema": {"$ref": "#/components/schemas/ScoreBody"}}
 
 @router.post(
     "/score",
-    responses={200: {"model": ScoreAnswer}, **problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503)},
+    responses={200: {"model": ScoreAnswer}, **problem_responses(404, *A_BODY, *EVERY_ROUTE)},
     openapi_extra={"requestBody": {"required": True, "content": {JSON: _SCHEMA, FORM: _SCHEMA}}},
 )
 async def score_text(request: Request, service: ServiceOf) -> Response:
     """Log-probability, rank and entropy at each character but the first, which has nothing before it."""
-    raw = await request.body()
-    body = from_form(ScoreBody, raw) if kind_of(request) == FORM else from_json(ScoreBody, raw)
+    body = await fields_of(request, ScoreBody, ScoreBody)
     served = service.registry.get(body.model)
     bounded("text", len(body.text), service.settings.max_prefix_chars, "characters")
     try:

@@ -15,8 +15,8 @@ from app.refusals import Refusal
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, Result
 from app.serving.question import Question
-from app.wire.event_stream import merged_with_keepalive
-from app.wire.long_json import in_turns, pieces
+from app.wire.event_stream import data_line, merged_with_keepalive
+from app.wire.long_json import in_turns
 from app.wire.problems import ProblemError, field_problem, problem_body, problem_of
 from model.decoding.measure import part_of
 
@@ -66,6 +66,6 @@ async def events(asked: Question, generation: Reply[Result], place: Place, secre
 
 
 def _event(name: str, body: dict[str, Any], event_id: str | None = None) -> Iterator[bytes]:
-    yield f"event: {name}\ndata: ".encode()
-    yield from pieces(body)
-    yield b"\n\n" if event_id is None else f"\nid: {event_id}\n\n".encode()
+    yield f"event: {name}\n".encode()
+    yield from data_line(body)
+    yield b"\n" if event_id is None else f"id: {event_id}\n\n".encode()

@@ -23,7 +23,7 @@ def choices_of(
 ) -> list[dict[str, Any]]:
     characters = served.lm.vocabulary.characters
     echoed = prompt.text if body.echo else ""
-    n = body.n or 1
+    n = body.n
     before = [] if score is None else [score]
     if result is None:
         logprobs = logprobs_body(characters, echoed, before) if before else None
@@ -133,3 +133,15 @@ class Completion(BaseModel):
     unmatchable_stops: list[str] | None = Field(
         None, description="Those of `stop` with a character that this model never writes; absent where there are none."
     )
+
+
+class ModelObject(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelObjects(BaseModel):
+    object: Literal["list"]
+    data: list[ModelObject]

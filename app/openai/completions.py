@@ -7,7 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.openai.answers import Completion, CompletionHead, choices_of, unmatchable_stops, usage
+from app.openai.answers import (
+    Completion,
+    CompletionHead,
+    ModelObject,
+    ModelObjects,
+    choices_of,
+    unmatchable_stops,
+    usage,
+)
 from app.openai.fields import CompletionBody
 from app.openai.prompts import prompts
 from app.openai.stream import events
@@ -16,24 +24,39 @@ from app.scheduling.requests import Result, ScoreRequest
 from app.serving.question import submit, submit_score
 from app.serving.registry import Served
 from app.serving.service import ServiceOf, caller_of
+from app.wire.bodies import fields_of
+from app.wire.body_kind import JSON
 from app.wire.disconnect import all_until_gone
 from app.wire.event_stream import event_stream
 from app.wire.json import dump
 from app.wire.long_json import response
+from app.wire.openapi import EVENTS, EVERY_ROUTE, openai_responses
 from app.wire.problems import ProblemError
 from model.decoding.measure import Measured
 from model.errors import show
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
+_COMPLETION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Completion,
+        "content": EVENTS,
+        "description": "The texts; with stream: true, lines `data: …` with such an object each, and at the end [DONE].",
+    },
+    **openai_responses(400, 404, 408, 415, *EVERY_ROUTE),
+}
+_BODY = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/CompletionBody"}}}}
+}
 
-@router.get("/models")
+
+@router.get("/models", responses={200: {"model": ModelObjects}, **openai_responses(*EVERY_ROUTE)})
 async def list_models(service: ServiceOf) -> Response:
     data = [model_object(served) for served in service.registry.served()]
     return Response(dump({"object": "list", "data": data}), media_type="application/json")
 
 
-@router.get("/models/{name}")
+@router.get("/models/{name}", responses={200: {"model": ModelObject}, **openai_responses(404, *EVERY_ROUTE)})
 async def one_model(service: ServiceOf, name: str) -> Response:
     served = service.registry.find(name)
     if served is None:
@@ -45,9 +68,10 @@ def model_object(served: Served) -> dict[str, Any]:
     return {"id": served.name, "object": "model", "created": served.loaded_at, "owned_by": "nextchar"}
 
 
-@router.post("/completions", responses={200: {"model": Completion}})
-async def complete(request: Request, service: ServiceOf, body: CompletionBody) -> Response:
+@router.post("/completions", responses=_COMPLETION, openapi_extra=_BODY)
+async def complete(request: Request, service: ServiceOf) -> Response:
     """Continues prompts; tokens are characters. With echo and max_tokens 0 it scores them."""
+    body = await fields_of(request, CompletionBody)
     served, caller = service.registry.get(body.model), caller_of(request)
     asked = prompts(body, served, service.settings, caller)
     head = CompletionHead.new(served.name)

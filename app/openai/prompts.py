@@ -24,8 +24,8 @@ class Prompt:
 
 def prompts(body: CompletionBody, served: Served, settings: Settings, caller: str = "") -> list[Prompt]:
     """Raises ProblemError and OptionError naming OpenAI's fields."""
-    bounded("max_tokens", body.max_tokens or 0, settings.max_num_chars)
-    return [_prompt(text, body, served, settings, caller) for text in body.prompts]
+    bounded("max_tokens", body.max_tokens, settings.max_num_chars)
+    return [_prompt(text, body, served, settings, caller) for text in body.prompt]
 
 
 def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, caller: str) -> Prompt:
@@ -34,18 +34,17 @@ def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings,
         seen, indices = served.lm.prepare(text, field="prompt")
     except UnknownCharactersError as error:
         raise name_field(error, "prompt") from error
-    max_tokens = 16 if body.max_tokens is None else body.max_tokens
-    if max_tokens == 0:
+    if body.max_tokens == 0:
         return Prompt(seen, indices, None)
     options = Options(
-        num_chars=max_tokens,
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        n=body.n or 1,
-        stop=tuple(body.stops),
+        num_chars=body.max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        n=body.n,
+        stop=tuple(body.stop),
         seed=body.seed,
         logprobs=body.logprobs,
-        stream=bool(body.stream),
+        stream=body.stream,
     )
     try:
         return Prompt(seen, indices, question(options, (seen, indices), served, settings, caller))

@@ -12,9 +12,8 @@ from app.refusals import Refusal
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, Result
 from app.serving.registry import Served
-from app.wire.event_stream import merged_with_keepalive
-from app.wire.json import dump
-from app.wire.long_json import in_turns, pieces
+from app.wire.event_stream import data_line, merged_with_keepalive
+from app.wire.long_json import in_turns
 from app.wire.problems import openai_body, problem_of
 from model.decoding.measure import Measured
 
@@ -29,15 +28,14 @@ async def events(
 ) -> AsyncIterator[bytes]:
     """OpenAI's stream: `data:` lines, the last of them [DONE]."""
     characters = served.lm.vocabulary.characters
-    n = body.n or 1
+    n = body.n
     with_usage = body.stream_options is not None and body.stream_options.include_usage
     nothing_yet = {"usage": None} if with_usage else {}
     offsets = {number * n + i: len(prompt.text) for number, prompt in enumerate(asked) for i in range(n)}
 
     def event(choices: list[dict[str, Any]], **more: Any) -> Iterator[bytes]:
-        yield b"data: "
-        yield from pieces(head.object(choices, **more))
-        yield b"\n\n"
+        yield from data_line(head.object(choices, **more))
+        yield b"\n"
 
     def chunk_event(number: int, chunk: Chunk) -> Iterator[bytes]:
         index = number * n + chunk.index
@@ -67,4 +65,4 @@ async def events(
             yield b"".join(event([], usage=usage(asked, results)))
         yield b"data: [DONE]\n\n"
     except Refusal as error:
-        yield b"data: " + dump(openai_body(problem_of(error))) + b"\n\n"
+        yield b"".join(data_line(openai_body(problem_of(error)))) + b"\n"

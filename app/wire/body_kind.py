@@ -5,42 +5,25 @@ Browsers send a few kinds across sites without asking first; what is not meant a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from email.message import Message as MimeHeader
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.wire.problems import ProblemError, respond
+from app.wire.problems import ProblemError
 from model.errors import show
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
-class BodyKind:
-    """ASGI middleware. `kinds`: path ↦ the media types it reads; other paths are not looked at."""
-
-    def __init__(self, app: ASGIApp, kinds: Mapping[str, Sequence[str]]) -> None:
-        self.app = app
-        self.kinds = kinds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self.kinds:
-            request = Request(scope)
-            problem = check(request, self.kinds[scope["path"]])
-            if problem is not None:
-                await respond(request, problem)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-
 def check(request: Request, kinds: Sequence[str]) -> ProblemError | None:
+    """Looks at the head alone. kinds: the media types that are read."""
     is_empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
-    if request.method != "POST" or is_empty:
+    if is_empty:
         return None
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() != "identity":
+    coding = ", ".join(request.headers.getlist("content-encoding"))
+    if coding.strip().lower() not in ("", "identity"):
         detail = f"Content-Encoding: {show(coding)} is not read; send the body as it is"
         return ProblemError(415, detail, headers={"Accept-Encoding": "identity"})
     allowed = " or ".join(kinds)

@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, Result
-from app.wire.long_json import in_turns
+from app.wire.body_kind import JSON
+from app.wire.long_json import in_turns, pieces
 
 KEEPALIVE_S = 15.0
+MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# What JSON leaves as it is, and Python's str.splitlines (so httpx, so many clients) takes for the end of a line.
+_LINE_ENDS = {character.encode(): f"\\u{ord(character):04x}".encode() for character in "\x85\u2028\u2029"}
+
+
+def accepts_events(request: Request) -> bool:
+    """Whether `Accept` names event streams, as an EventSource does, and does not like JSON better."""
+    accept = ",".join(request.headers.getlist("accept")).lower()
+    if MEDIA_TYPE not in accept:
+        return False
+    weights = dict(map(_weighed, accept.split(",")))
+    return weights.get(MEDIA_TYPE, 0) > 0 and weights[MEDIA_TYPE] >= weights.get(JSON, 0)
+
+
+def _weighed(media_range: str) -> tuple[str, float]:
+    kind, *parameters = [part.strip() for part in media_range.split(";")]
+    given = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+    try:
+        return kind, float(given[0]) if given else 1.0
+    except ValueError:
+        return kind, 0.0
+
+
+def data_line(body: Any) -> Iterator[bytes]:
+    """The pieces of an event's line `data: …` with a body for `long_json`: one line for whoever reads it."""
+    yield b"data: "
+    for piece in pieces(body):
+        if not piece.isascii():
+            for end, escape in _LINE_ENDS.items():
+                piece = piece.replace(end, escape)
+        yield piece
+    yield b"\n"
 
 
 def event_stream(events: AsyncIterator[bytes], generations: Sequence[Reply[Result]]) -> EventSourceResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,19 @@ def from_validation(items: Sequence[Mapping[str, Any]]) -> ProblemError:
             field, message = "body", f"is not JSON: {item['ctx']['error']}"
         elif item["type"] == "missing":
             message = "is missing"
+        elif item["type"] == "model_type":  # pydantic names our class
+            message = f"{_shown(item.get('input'))}: Input should be an object"
         else:
-            message = f"{show(item.get('input'))}: {item['msg'].removeprefix('Value error, ')}"
+            message = f"{_shown(item.get('input'))}: {item['msg'].removeprefix('Value error, ')}"
         errors.append({"field": field, "message": message})
+    return from_errors(errors)
+
+
+def from_errors(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
+    """errors: as of a ProblemError; the first of them are its detail."""
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3])
     return ProblemError(422, detail, errors=errors)
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else show(value)

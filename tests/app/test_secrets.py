@@ -63,7 +63,7 @@ def test_what_a_person_wrote_is_not_in_the_repr_of_what_holds_it(saved: Path) ->
     held: list[object] = [
         GenerateBody(prefix=text, stop=[text], state=None),
         ScoreBody(text=text),
-        CompletionBody(model="tiny", prompt=text, stop=text, user=text),
+        CompletionBody(model="tiny", prompt=[text], stop=[text], user=text),
         question,
         Prompt(text, indices, question),
         ScoreRequest(indices),

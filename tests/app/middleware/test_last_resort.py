@@ -45,8 +45,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/web/{name}", {}),
 ]
 MIDDLEWARE = [
-    "BodyLimit", "BodyKind", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
-    "PlainPath", "ExceptionMiddleware",
+    "BodyLimit", "DrainGate", "Guard", "ForeignPages", "PlainPath", "LastResort", "CORSMiddleware",
+    "ExceptionMiddleware",
 ]  # fmt: skip
 
 

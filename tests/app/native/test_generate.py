@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import threading
@@ -15,9 +16,10 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Message
 
 from app.native import generate as route
-from app.native.fields import GenerateBody, GenerateQuery
+from app.native.fields import GenerateBody, GenerateFields, GenerateQuery
 from app.native.generate import head, merge, read_body, read_query
 from app.wire.body_kind import FORM, JSON
 from app.wire.problems import ProblemError
@@ -27,22 +29,31 @@ from tests.app.conftest import answer_of, client_of, service_behind
 from tests.reference import predict_rnn
 
 
-def asked(query: bytes = b"", kind: str = JSON) -> Request:
-    return Request({**scope_of("POST", "/generate", Content_Type=kind), "query_string": query})
+def asked(query: bytes = b"", kind: str = JSON, body: bytes = b"") -> Request:
+    scope = scope_of("POST", "/generate", Content_Type=kind, Content_Length=str(len(body)))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({**scope, "query_string": query}, receive)
+
+
+def body_of(raw: bytes, kind: str = JSON) -> GenerateFields:
+    return asyncio.run(read_body(asked(kind=kind, body=raw)))
 
 
 def test_a_query_and_a_form_carry_text_and_json_carries_numbers() -> None:
     raw = b"prefix=a&num_chars=10&stop=x&stop=y"
     expected = {"prefix": "a", "num_chars": 10, "stop": ["x", "y"]}
-    for read in (read_query(asked(raw)), read_body(asked(kind=FORM), raw)):
+    for read in (read_query(asked(raw)), body_of(raw, FORM)):
         assert isinstance(read, GenerateQuery)
         assert read.model_dump(exclude_unset=True) == expected
-    body = read_body(asked(), b'{"prefix": "a", "num_chars": 10, "stop": ["x", "y"]}')
+    body = body_of(b'{"prefix": "a", "num_chars": 10, "stop": ["x", "y"]}')
     assert isinstance(body, GenerateBody)
     assert body.model_dump(exclude_unset=True) == expected
     for kind, wrong in ((JSON, b'{"num_chars": "10"}'), (JSON, raw), (FORM, b"num_chars=ten")):
         with pytest.raises(ProblemError, match="422"):
-            read_body(asked(kind=kind), wrong)
+            body_of(wrong, kind)
 
 
 def test_a_field_comes_from_the_one_place_where_it_was_given() -> None:
@@ -280,7 +291,8 @@ def test_a_lone_surrogate_is_not_text(client: TestClient) -> None:
         response = client.post(path, content=content, headers=headers)
         assert response.status_code in (400, 422)
     alone = client.post("/generate", content=b'{"prefix": "a\\ud800"}', headers=headers)
-    assert "hex escape" in alone.json()["detail"]
+    assert alone.json()["errors"][0]["field"] == "prefix"
+    assert "lone surrogate, U+D800" in alone.json()["detail"]
 
 
 @pytest.mark.parametrize("query", ["prefix=%FF", "prefix=%ED%A0%80", "prefix=a&num_chars=ten", "prefix=a&prefx=b"])

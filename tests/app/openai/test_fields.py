@@ -57,8 +57,12 @@ BAD: list[tuple[str, list[Any]]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in GOOD for value in values])
-def test_what_openai_allows_is_taken_as_it_is(field: str, value: Any) -> None:
-    assert getattr(body(**{field: value}), field) == value
+def test_what_openai_allows_is_taken_as_it_is_and_null_is_the_default(field: str, value: Any) -> None:
+    taken = getattr(body(**{field: value}), field)
+    if value is None:
+        assert taken == CompletionBody.model_fields[field].default
+    else:
+        assert taken == ([value] if field in ("prompt", "stop") and isinstance(value, str) else value)
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in BAD for value in values])
@@ -81,11 +85,11 @@ def test_options_of_a_stream_are_for_a_stream_only(stream: bool | None) -> None:
 
 
 def test_one_prompt_or_stop_is_a_list_of_one() -> None:
-    assert body(prompt="ab").prompts == ["ab"]
-    assert body(prompt=["a", "b"]).prompts == ["a", "b"]
-    assert body(stop="ab").stops == ["ab"]
-    assert body(stop=["a", "b"]).stops == ["a", "b"]
-    assert body().stops == body(stop=[]).stops == body(stop=None).stops == []
+    assert body(prompt="ab").prompt == ["ab"]
+    assert body(prompt=["a", "b"]).prompt == ["a", "b"]
+    assert body(stop="ab").stop == ["ab"]
+    assert body(stop=["a", "b"]).stop == ["a", "b"]
+    assert body().stop == body(stop=[]).stop == body(stop=None).stop == []
 
 
 def test_whatever_is_allowed_here_is_allowed_by_generate() -> None:

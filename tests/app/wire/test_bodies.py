@@ -108,6 +108,59 @@ def test_wrong_json_is_a_422_with_a_field(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "status", "field", "says"),
+    [
+        ('{"text": "a"}'.encode("utf-16"), 415, None, "UTF-16"),
+        ('{"text": "a"}'.encode("utf-32-be"), 415, None, "UTF-32"),
+        (b"\x1f\x8b\x08", 415, None, "gzip"),
+        (b'{"text": "\xff"}', 422, None, "is not UTF-8"),
+        (b'{"text": 1, "text": 1}', 422, "text", "is given more than once"),
+        (b'{"a": {"b": [{"c": 1, "d": 2, "c": 3}]}}', 422, "c", "is given more than once"),
+        (b'{"text": "\\ud83d"}', 422, "text", "lone surrogate, U+D83D"),
+        (b'{"text": "\\ude00\\ud83d"}', 422, "text", "lone surrogate, U+DE00"),
+        (b'{"names": ["a", "\\udfff"]}', 422, "names", "lone surrogate, U+DFFF"),
+        (b'{"names": [{"\\udfff": 1}]}', 422, "names", "lone surrogate, U+DFFF"),
+        (b'{"\\ud800": 1}', 422, "U+D800", "lone surrogate, U+D800"),
+        (b'"\\ud800"', 422, "body", "lone surrogate, U+D800"),
+        (b"[" * 10_000, 422, "body", "nested too deep"),
+        (b'{"a":' * 10_000, 422, "body", "nested too deep"),
+        (b'{"number": ' + b"9" * 10_000 + b"}", 422, "body", "too many digits"),
+        (b"{%s}" % b",".join(b'"%d": 0' % i for i in range(MAX_PAIRS + 1)), 422, None, f"more than {MAX_PAIRS}"),
+        (b'{"text": "a"} 1', 422, "body", "is not JSON: extra data (line 1, column 15)"),
+    ],
+)
+def test_json_that_cannot_be_read_is_refused_by_what_is_wrong_in_it(
+    raw: bytes, status: int, field: str | None, says: str
+) -> None:
+    with pytest.raises(ProblemError) as caught:
+        from_json(Fields, raw)
+    assert (caught.value.status, says in caught.value.detail) == (status, True), caught.value.detail
+    assert [error["field"] for error in caught.value.errors] == ([] if field is None else [field])
+
+
+def test_a_pair_of_surrogates_is_a_character_and_a_colon_is_no_key() -> None:
+    assert from_json(Fields, b'{"text": "\\ud83d\\ude00 \\u00e9"}').text == "\U0001f600 é"
+    assert from_json(Fields, b'{"text": "\\"text\\": \\"text\\":", "names": ["text"]}').text == '"text": "text":'
+
+
+@pytest.mark.parametrize("read", [from_query, from_form])
+@pytest.mark.parametrize(("raw", "says"), [(b"text=%", "two hex"), (b"text=%4", "two hex"), (b"text=a%zz", "%25")])
+def test_a_percent_sign_that_begins_no_escape_is_refused(read: Callable[..., Fields], raw: bytes, says: str) -> None:
+    with pytest.raises(ProblemError, match="422") as caught:
+        read(Fields, raw)
+    assert says in caught.value.detail
+    assert read(Fields, b"text=%25zz%4a").text == "%zzJ"
+
+
+def test_a_byte_order_mark_is_taken_off_a_form_once() -> None:
+    assert from_form(Fields, b"\xef\xbb\xbftext=\xef\xbb\xbfa").text == "\ufeffa"
+    with pytest.raises(ProblemError, match="415"):
+        from_form(Fields, "text=a".encode("utf-16"))
+    with pytest.raises(ProblemError, match="415"):
+        from_form(Fields, b'\xef\xbb\xbf{"text": "a"}')
+
+
+@pytest.mark.parametrize(
     ("raw", "is_like_json"), [(b"{}", True), (b"\r\n\t {", True), (b"text={}", False), (b"", False)]
 )
 def test_a_form_is_taken_for_json_by_its_first_character(raw: bytes, is_like_json: bool) -> None:

@@ -247,7 +247,10 @@ def test_a_number_is_shown_up_to_77_digits() -> None:
         ({"loc": ("body", 7), "type": "json_invalid", "msg": "x", "input": "{", "ctx": {"error": "an end"}},
          ("body", "is not JSON: an end")),
         ({"loc": ("XnX", "XX"), "type": "missing"}, ("XnX.XX", "is missing")),
-        ({"loc": ("seed",), "type": "int_type", "msg": "not a number"}, ("seed", "None: not a number")),
+        ({"loc": ("echo",), "type": "int_type", "msg": "not a number", "input": True}, ("echo", "true: not a number")),
+        ({"loc": (), "type": "model_type", "msg": "an instance of Ours", "input": []},
+         ("body", "a list: Input should be an object")),
+        ({"loc": ("seed",), "type": "int_type", "msg": "not a number"}, ("seed", "null: not a number")),
     ],
 )  # fmt: skip
 def test_a_finding_names_field_value_and_what_is_allowed(finding: dict[str, Any], error: tuple[str, str]) -> None:
