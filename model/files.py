@@ -26,6 +26,7 @@ from model.arrays import Untyped
 from model.errors import CheckpointError, brief
 
 _NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+START_BYTES = 4096  # of a file, in which its digest stands: the names of metadata are sorted
 
 
 def serialise(arrays: Mapping[str, Untyped], metadata: Mapping[str, str]) -> tuple[bytes, str]:
@@ -55,6 +56,12 @@ def read_metadata(data: bytes, name: str) -> dict[str, str]:
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{name}: is not a safetensors file, or is cut short ({brief(error)})") from error
     return dict(metadata)
+
+
+def stated_digest(start: bytes) -> str:
+    """The digest that the first bytes of a file state, unverified; "" where they state none."""
+    stated = re.search(rb'"digest":"([0-9a-f]{64})"', start)
+    return stated[1].decode() if stated else ""
 
 
 def verify_digest(data: bytes, metadata: Mapping[str, str], name: str) -> None:

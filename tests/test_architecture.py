@@ -94,7 +94,7 @@ ROOMS = {
     "model/training/backend.py": "model/arrays.py model/training/optimisation/",
     "model/training/backends/": (
         "model/arrays.py model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
-        "model/training/optimisation/"
+        "model/training/optimisation/ model/training/options.py"
     ),
     "model/training/report/": (
         "model/arrays.py model/config.py model/errors.py model/files.py model/plain_record.py model/processor.py "

@@ -21,6 +21,7 @@ from app.scheduling.observer import Observer
 from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
 from model.decoding.row import Row
+from model.decoding.state_cache import StateCache
 
 PROBE_S = 1.0  # how often a model that failed is tried again
 CHECK_S = 60.0  # how often the books are looked at, where nothing else is to be done
@@ -164,6 +165,7 @@ class Worker:
         for row in (Row(np.zeros(1, np.int64), 1), Row(np.zeros(1, np.int64), 1, temperature=1.0, logprobs=1)):
             decoder.admit(row)
             decoder.remove(decoder.tick(1))
+        StateCache(0).longest(np.zeros(1, np.int64))
 
     def _hand_out(self, calls: list[Call]) -> None:
         if calls:

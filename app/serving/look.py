@@ -1,21 +1,25 @@
 """What is in the models directory: the model files, what cannot be looked at, and the name of the default model.
 
-Only what is surely not there counts as gone; too many open files or a mount that fails say nothing of that. Looking
-again and again, instead of waiting to be told of changes, sees what lies behind symbolic links and network mounts as
-well. Knows nothing of models but where their files lie.
+Only what is surely not there counts as gone; too many open files, a mount that fails or a link that leads to nothing
+say nothing of that. Looking again and again, instead of waiting to be told of changes, sees what lies behind symbolic
+links and mounts as well. Knows nothing of models but where their files lie and where a file states its digest.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from app.serving.off_loop import NoAnswer, off_loop
 from model.checkpoint import FILE_NAME
-from model.files import write_atomically
+from model.files import START_BYTES, stated_digest, write_atomically
+from model.versions import FOLDER_NAME
 
 DEFAULT_FILE = ".default"
 PATIENCE_S = 5.0  # for one look
@@ -24,12 +28,21 @@ HANGS = "its folder does not answer"
 Signature = tuple[int, ...]
 
 
+class File(NamedTuple):
+    """Differs when the file was replaced or changed. digest: as the file states it, "" where it states none."""
+
+    signature: Signature
+    digest: str
+
+
 @dataclass
 class Found:
-    """files: by the folder's name, what differs when the file was replaced or changed. unclear: folders of which it is
-    not known whether they hold a model, and why. default: the name that was remembered here."""
+    """files: by the folder's name. versions: the same, where there is a folder of versions; differs when one came or
+    went. unclear: folders of which it is not known whether they hold a model, and why. default: the name that was
+    remembered here."""
 
-    files: dict[str, Signature] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    versions: dict[str, Signature] = field(default_factory=dict)
     unclear: dict[str, str] = field(default_factory=dict)
     default: str | None = None
 
@@ -83,6 +96,8 @@ class _Look:
         try:
             names = sorted(os.listdir(self._path))
         except (FileNotFoundError, NotADirectoryError):
+            if any(map(_leads_to_nothing, (self._path, *self._path.parents))):
+                raise OSError(errno.ENOENT, "a link on the way to it leads to nothing") from None
             return found
         found.default = _read_default(self._path / DEFAULT_FILE)
         for name in names:
@@ -92,16 +107,44 @@ class _Look:
                 found.unclear[name] = HANGS
                 continue
             self.at = name
-            try:
-                s = os.stat(self._path / name / FILE_NAME)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                found.unclear[name] = f"its folder cannot be looked at ({error.strerror})"
-            else:
-                # The last one: a file whose rights were mended, or that was changed in place with its time put back.
-                found.files[name] = (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+            self._look_at(name, found)
         return found
+
+    def _look_at(self, name: str, found: Found) -> None:
+        folder = self._path / name
+        try:
+            found.files[name] = _file(folder / FILE_NAME)
+        except (FileNotFoundError, NotADirectoryError):
+            for what, path in (("file", folder / FILE_NAME), ("folder", folder)):
+                if _leads_to_nothing(path):
+                    found.unclear[name] = f"its {what} is a link that leads to nothing"
+            return
+        except OSError as error:
+            found.unclear[name] = f"its folder cannot be looked at ({error.strerror})"
+            return
+        with contextlib.suppress(OSError):
+            s = os.stat(folder / FOLDER_NAME)
+            found.versions[name] = (s.st_dev, s.st_ino, s.st_mtime_ns)
+
+
+def _file(path: Path) -> File:
+    """The file is opened because a network mount may answer `stat` from memory, for a minute, and an open never; its
+    digest is read because two images mounted one after the other can agree in all else."""
+    s = os.stat(path)
+    start = b""
+    if stat.S_ISREG(s.st_mode):  # to open a pipe or a device may do harm
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            s = os.fstat(descriptor)
+            start = os.read(descriptor, START_BYTES)
+        finally:
+            os.close(descriptor)
+    # The last one: a file whose rights were mended, or that was changed in place with its time put back.
+    return File((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns), stated_digest(start))
+
+
+def _leads_to_nothing(path: Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def _read_default(path: Path) -> str | None:

@@ -16,34 +16,38 @@ from math import inf
 
 import structlog
 
-import model
 from app.scheduling.answer_budget import AnswerBudget
 from app.scheduling.observer import Observer
 from app.scheduling.scheduler import Scheduler
-from app.serving.look import Directory, Signature
+from app.serving.loading import begin, facts, read
+from app.serving.look import Directory, File, Signature
 from app.serving.off_loop import off_loop
 from app.serving.registry import Registry, Served
 from app.settings import Settings
-from model.errors import DeviceError, NextcharError, brief, show
+from model.errors import NextcharError, brief, show
 from model.versions import MODEL_NAME, versions
 
 log = structlog.get_logger()
 
 PATIENCE_S = 120.0  # how long the others wait while one is loaded; a first start compiles for a part of it
+CONFIRM_S = 1.0  # how long after a look that missed a folder there is another, at most
 MAX_WAIT_S = 60.0  # until a file that could not be loaded is tried again
 MAX_RETIRED = 8  # models that are still writing after they were replaced, before another is loaded
 MISNAMED = f"its folder's name is not one that a model can have ({MODEL_NAME.pattern}); rename it"
-FAILED_FIRST_STEP = "its first step failed; the log has the cause"
 
 
 @dataclass(eq=False)
 class _Folder:
-    """What was last done with a folder. turn: over when its file is loaded, or takes too long. retry_at: of
+    """What was last done with a folder. file: as it was seen when its turn began. versions: as they were when they were
+    listed. missed: by the last look. turn: over when its file is loaded, or takes too long. retry_at: of
     time.monotonic, when a file that could not be loaded is tried again."""
 
-    signature: Signature | None = None
+    file: File | None = None
+    versions: Signature | None = None
+    missed: bool = False
     turn: asyncio.Task[None] | None = None
     loading: asyncio.Task[None] | None = None
+    listing: asyncio.Task[None] | None = None
     wait_s: float = 0.0
     retry_at: float = inf
     reason: str | None = None
@@ -51,10 +55,17 @@ class _Folder:
     def has_its_turn(self) -> bool:
         return self.turn is not None and not self.turn.done()
 
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return [task for task in (self.turn, self.loading, self.listing) if task is not None]
+
     def cancel(self) -> None:
-        for task in (self.turn, self.loading):
-            if task is not None:
-                task.cancel()
+        for task in self.tasks():
+            task.cancel()
+
+    def try_again(self, first_wait_s: float) -> None:
+        """Later, and the later the oftener it was."""
+        self.wait_s = min(MAX_WAIT_S, max(first_wait_s, 2 * self.wait_s))
+        self.retry_at = time.monotonic() + self.wait_s
 
 
 class Watch:
@@ -79,8 +90,9 @@ class Watch:
 
     async def stop(self) -> None:
         """Ends every decode thread; what is still open fails with Draining. A second call finds nothing to do."""
-        tasks = [self._looking, *(task for folder in self._folders.values() for task in (folder.turn, folder.loading))]
-        begun = [task for task in tasks if task is not None]
+        begun = [task for folder in self._folders.values() for task in folder.tasks()]
+        if self._looking is not None:
+            begun.append(self._looking)
         for task in begun:
             task.cancel()
         for served in self._registry.served():
@@ -103,17 +115,20 @@ class Watch:
             return
         if registry.remembered is None and found.default is not None and MODEL_NAME.fullmatch(found.default):
             registry.remembered = found.default
-        for name in self._folders.keys() - found.files.keys() - found.unclear.keys():
-            self._gone(name)
+        for name, folder in list(self._folders.items()):
+            missed_before, folder.missed = folder.missed, name not in found.files and name not in found.unclear
+            if missed_before and folder.missed:  # once is the moment between two steps of whoever replaces it
+                self._gone(name)
         # What is unclear and could be no model's is nobody's business, as `lost+found` in a volume.
         registry.unclear({name: why for name, why in found.unclear.items() if MODEL_NAME.fullmatch(name)})
-        for name, signature in found.files.items():
-            self._seen(name, signature)
+        for name, file in found.files.items():
+            self._seen(name, file, found.versions.get(name))
         await self._remember()
 
     async def _look_again(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.reload_s)
+            missed = any(folder.missed for folder in self._folders.values())
+            await asyncio.sleep(min(self._settings.reload_s, CONFIRM_S) if missed else self._settings.reload_s)
             try:
                 await self.refresh()
             except Exception as error:
@@ -132,19 +147,24 @@ class Watch:
             log.info("model removed", model=name)
             self._retire(served)
 
-    def _seen(self, name: str, signature: Signature) -> None:
+    def _seen(self, name: str, file: File, versions: Signature | None) -> None:
         folder = self._folders.setdefault(name, _Folder())
         if not MODEL_NAME.fullmatch(name):
-            if folder.signature is None:
+            if folder.file is None:
                 log.error("model does not serve", model=show(name), reason=MISNAMED)
-            folder.signature = signature
+            folder.file = file
             self._registry.cannot_serve(name, MISNAMED)
-        elif not folder.has_its_turn() and (signature != folder.signature or time.monotonic() >= folder.retry_at):
+        elif folder.has_its_turn():
+            return
+        elif file != folder.file or time.monotonic() >= folder.retry_at:
             folder.cancel()  # a load that hangs on the file before this one
-            folder.signature, folder.retry_at = signature, inf
+            folder.file, folder.versions, folder.retry_at = file, versions, inf
             if name not in self._registry.names():
                 self._registry.cannot_serve(name, "is being loaded")
             folder.turn = asyncio.create_task(self._take_turn(name, folder))
+        elif versions != folder.versions:
+            folder.versions = versions
+            folder.listing = asyncio.create_task(self._list_again(name))
 
     async def _take_turn(self, name: str, folder: _Folder) -> None:
         """One after the other. A load that hangs loses its turn and goes on by itself."""
@@ -159,48 +179,46 @@ class Watch:
         while len(self._retired) >= MAX_RETIRED:
             await asyncio.wait(self._retired, return_when=asyncio.FIRST_COMPLETED)
         try:
-            path = self._settings.models_dir / name
-            self._registry.list_versions(name, await off_loop(partial(versions, path)))
-            served = await self._open(name)
+            await self._list_versions(name)
+            lm = await read(name, self._settings)
+            before = self._registry.find(name)
+            if before is None or before.lm.checkpoint.digest != lm.checkpoint.digest or before.scheduler.problem():
+                served = await begin(name, lm, self._settings, self._observer_of(name), self._answers)
+            else:
+                served = before
         except Exception as error:
-            folder.wait_s = min(MAX_WAIT_S, max(self._settings.reload_s, 2 * folder.wait_s))
-            folder.retry_at = time.monotonic() + folder.wait_s
+            folder.try_again(self._settings.reload_s)
             self._cannot_serve(name, folder, _reason(error), error)
             return
-        folder.wait_s, folder.reason = 0.0, None
+        folder.reason = None
+        assert folder.file is not None
+        if folder.file.digest in ("", lm.checkpoint.digest):
+            folder.wait_s = 0.0
+        else:  # another file than was looked at, which may be the one that is there or not
+            folder.try_again(self._settings.reload_s)
+        self._serve(served)
+
+    async def _list_again(self, name: str) -> None:
+        """Where only the versions changed, the model is left alone."""
+        try:
+            await self._list_versions(name)
+        except Exception as error:
+            log.info("versions cannot be listed", model=name, reason=_reason(error))
+
+    async def _list_versions(self, name: str) -> None:
+        listed = await off_loop(partial(versions, self._settings.models_dir / name))
+        self._registry.list_versions(name, listed)
+
+    def _serve(self, served: Served) -> None:
         before = self._registry.serve(served)
+        if before is served:
+            log.info("model is the same", model=served.name)
+            return
         if before is not None:
             self._retire(before)
-        facts = _facts(served)
-        served.observer.loaded(facts)
-        log.info("model loaded", model=name, **facts)
-
-    async def _open(self, name: str) -> Served:
-        s = self._settings
-        load = partial(model.load, s.models_dir / name, s.device, s.engine, s.threads, spin=False)
-        lm = await off_loop(load)
-        observer = self._observer_of(name)
-        scheduler = Scheduler(
-            lm.engine,
-            lm.vocabulary,
-            asyncio.get_running_loop(),
-            time.perf_counter,
-            max_rows=s.max_rows,
-            max_queue=s.max_queue,
-            cache_bytes=s.state_cache_mb * 2**20,
-            observer=observer,
-            stall_s=s.stall_s,
-            budget=self._answers,
-        )
-        try:
-            scheduler.start()
-            await scheduler.first_step()
-            if scheduler.last_step is None:
-                raise DeviceError(FAILED_FIRST_STEP)
-        except BaseException:
-            scheduler.close()
-            raise
-        return Served(name, lm, scheduler, observer, int(time.time()))
+        known = facts(served)
+        served.observer.loaded(known)
+        log.info("model loaded", model=served.name, **known)
 
     def _cannot_serve(self, name: str, folder: _Folder, reason: str, error: Exception | None = None) -> None:
         self._registry.cannot_serve(name, reason)
@@ -232,16 +250,3 @@ class Watch:
 
 def _reason(error: Exception) -> str:
     return brief(error if isinstance(error, NextcharError) else f"{type(error).__name__}: {error}".removesuffix(": "))
-
-
-def _facts(served: Served) -> dict[str, str]:
-    lm, c = served.lm, served.lm.checkpoint.config
-    return {
-        "digest": lm.checkpoint.digest,
-        "cell": c.cell,
-        "num_layers": str(c.num_layers),
-        "hidden_dim": str(c.hidden_dim),
-        "vocab_size": str(c.vocab_size),
-        "engine": lm.engine.name,
-        "device": lm.engine.device,
-    }

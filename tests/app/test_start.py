@@ -105,3 +105,11 @@ def test_a_model_that_finds_no_gpu_later_is_named_with_the_reason(models_dir: Pa
 def test_importing_it_leaves_the_collector_of_garbage_as_it_is() -> None:
     importlib.reload(start)
     assert gc.isenabled()
+
+
+def test_what_is_compiled_is_there_before_a_model_is_ready(models_dir: Path) -> None:
+    """In a process of its own: this one has called these functions before."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "tests.app.first_requests", str(models_dir)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert asked.stdout.splitlines()[-1:] == ["[]"], asked.stdout + asked.stderr

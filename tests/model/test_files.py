@@ -256,3 +256,15 @@ def test_a_file_with_holes_is_read_where_half_of_it_or_more_was_written(
         else:
             with pytest.raises(CheckpointError, match="most of it is a hole"):
                 files.read_tensors(opened, file, header, 10 * block)
+
+
+def test_the_first_bytes_of_a_file_state_its_digest_however_long_its_vocabulary_is(tmp_path: Path) -> None:
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
+    digest = save(tmp_path, random_checkpoint("lstm", 4, 2, characters))
+    data = (tmp_path / FILE_NAME).read_bytes()
+    assert files.stated_digest(data[: files.START_BYTES]) == digest
+
+
+@pytest.mark.parametrize("start", [b"", b"rubbish", b'"digest":"' + b"a" * 63, b'"digest":"' + b"A" * 64 + b'"'])
+def test_what_states_no_digest_states_none(start: bytes) -> None:
+    assert files.stated_digest(start) == ""

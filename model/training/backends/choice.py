@@ -8,12 +8,19 @@ from model.config import ModelConfig
 from model.errors import DeviceError, OptionError
 from model.processor import gpu_present
 from model.training.backend import Backend
+from model.training.options import CHOICES
 
 log = logging.getLogger(__name__)
 
 
 def open_backend(name: str, device: str, config: ModelConfig, precision: str = "float32") -> Backend:
-    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else that for the CPU."""
+    """The backend called `name`; "auto" takes MXNet's on a GPU that works, else that for the CPU.
+
+    Raises OptionError for names that are none and for what a backend cannot do, DeviceError where there is no GPU.
+    """
+    for field, value in (("backend", name), ("device", device), ("precision", precision)):
+        if value not in CHOICES[field]:
+            raise OptionError(field, f"{value!r} is not one of {', '.join(CHOICES[field])}")
     # Each is imported where it is wanted: MXNet takes seconds.
     if name == "cpu" and device == "gpu":
         raise OptionError("backend", "'cpu' computes on the CPU only; choose mxnet for a GPU")

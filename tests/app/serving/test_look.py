@@ -92,6 +92,73 @@ def test_what_lies_behind_links_is_looked_at_again(tmp_path: Path) -> None:
     assert seen(current).files["one"] != after["one"]
 
 
+def test_files_that_agree_in_all_that_stat_tells_differ_by_the_digest_they_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in two images that are mounted one after the other at one place, with all times set to a fixed one."""
+    file = put(tmp_path / "one", b'{"digest":"' + b"a" * 64 + b'"}')
+    told, real = file.stat(), {call: getattr(os, call) for call in ("stat", "fstat")}
+
+    def agree(call: str) -> Callable[..., os.stat_result]:
+        def same(*arguments: Any, **options: Any) -> os.stat_result:
+            result: os.stat_result = real[call](*arguments, **options)
+            return told if result.st_ino == told.st_ino else result
+
+        return same
+
+    for call in real:
+        monkeypatch.setattr(os, call, agree(call))
+    before = seen(tmp_path).files["one"]
+    assert seen(tmp_path).files["one"] == before
+    file.write_bytes(b'{"digest":"' + b"b" * 64 + b'"}')
+    assert seen(tmp_path).files["one"] != before
+
+
+def test_what_an_open_tells_is_believed_and_not_what_a_mount_remembers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = put(tmp_path / "one", b"1")
+    before = seen(tmp_path).files["one"]
+    told, real = file.stat(), os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: told if path == file else real(path, **options))
+    file.write_bytes(b"22")
+    assert seen(tmp_path).files["one"] != before
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_opened_is_not_gone_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    put(tmp_path / "one")
+    failing(monkeypatch, "open", number, lambda path: path.endswith(FILE_NAME))
+    found = seen(tmp_path)
+    assert (found.files, found.unclear) == ({}, {"one": f"its folder cannot be looked at ({os.strerror(number)})"})
+
+
+def test_a_link_that_leads_to_nothing_is_unclear_and_what_is_no_model_is_not(tmp_path: Path) -> None:
+    (tmp_path / "folder").symlink_to("nowhere")
+    (tmp_path / "file").mkdir()
+    (tmp_path / "file" / FILE_NAME).symlink_to("..data/" + FILE_NAME)
+    (tmp_path / "text").symlink_to(put(tmp_path / ".hidden"))
+    (tmp_path / "through a file").symlink_to("text/below")
+    (tmp_path / "..data").symlink_to("nowhere")
+    (tmp_path / "empty").mkdir()
+    found = seen(tmp_path)
+    assert found.files == {}
+    assert found.unclear == {
+        "file": "its file is a link that leads to nothing",
+        "folder": "its folder is a link that leads to nothing",
+        "through a file": "its folder is a link that leads to nothing",
+    }
+
+
+@pytest.mark.parametrize("path", ["current", "current/models"])
+def test_a_directory_behind_a_link_that_leads_to_nothing_is_an_error_and_not_empty(tmp_path: Path, path: str) -> None:
+    (tmp_path / "current").symlink_to("nowhere")
+    with pytest.raises(OSError, match="leads to nothing"):
+        seen(tmp_path / path)
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOMEM])
 def test_a_folder_that_cannot_be_looked_at_is_not_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -20,7 +20,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import model
-from app.serving import watch
+from app.serving import loading, watch
 from model import checkpoint as checkpoints
 from model.checkpoint import FILE_NAME
 from model.files import serialise
@@ -312,7 +312,7 @@ def test_a_new_file_whose_first_step_fails_does_not_replace_the_one_that_serves(
     loads.change = break_engine
     threads = decode_threads()
     save(put, 3)
-    eventually(lambda: watch.FAILED_FIRST_STEP in problem(app, "put"))
+    eventually(lambda: loading.FAILED_FIRST_STEP in problem(app, "put"))
     assert about(app, "put")["ready"]
     assert writes(app, "put", 2)
     eventually(lambda: decode_threads() == threads)

@@ -126,3 +126,14 @@ def test_auto_precision_is_what_the_processor_has_and_what_it_has_not_is_refused
     with pytest.raises(OptionError, match="precision: this processor does not multiply bfloat16") as refused:
         open_backend("cpu", "cpu", config, "bfloat16")
     assert refused.value.field == "precision"
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed"),
+    [("backend", "auto, mxnet, cpu"), ("device", "auto, cpu, gpu"), ("precision", "auto, float32, bfloat16")],
+)
+@pytest.mark.parametrize("value", ["torch", "CPU", "", None])
+def test_a_name_that_is_none_is_refused_and_not_taken_for_the_cpu(field: str, value: Any, allowed: str) -> None:
+    given = {"backend": "cpu", "device": "cpu", "precision": "float32", field: value}
+    with pytest.raises(OptionError, match=f"^{field}: {value!r} is not one of {allowed}$"):
+        open_backend(given["backend"], given["device"], ModelConfig("rnn", 1, 4, 5), given["precision"])
