@@ -114,7 +114,8 @@ class Metrics:
         async def metrics(request: Request) -> Response:
             """Prometheus' text format, version 1.0.0, or OpenMetrics 1.0.0 where `Accept` names it."""
             if OPENMETRICS in request.headers.get("accept", ""):
-                return Response(as_openmetrics(self.registry), media_type=OPENMETRICS_TYPE)
+                text = as_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+                return Response(text, media_type=OPENMETRICS_TYPE)
             return Response(self.exposition(), media_type=CONTENT_TYPE_LATEST)
 
         return router
