@@ -93,8 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             python.write_text(f'#!/bin/sh\nexec {" ".join(OWN_MOUNTS[way])} {sys.executable} "$@"\n', "utf-8")
             python.chmod(0o755)
             patch.setattr(sys, "executable", str(python))
-        environment = {"NEXTCHAR_DEFAULT_MODEL": None, "NEXTCHAR_RELOAD_S": "0.05"}
-        server = Server(root, root / "models", **environment)
+        server = Server(root, root / "models", NEXTCHAR_DEFAULT_MODEL=None, NEXTCHAR_RELOAD_S="0.05")
     with server:
         yield Place(root, server)
 
