@@ -77,6 +77,8 @@ def from_json(model: type[Model], raw: bytes) -> Model:
 
 def _without_mark(raw: bytes) -> bytes:
     """Without the byte order mark. Raises ProblemError 415 for an encoding that is none of JSON's on the web."""
+    if raw[:2].isascii() and b"\0" not in raw[:4]:  # most bodies, at once
+        return raw
     encoding = json.detect_encoding(raw)
     if not encoding.startswith("utf-8"):
         raise ProblemError(415, f"the body looks like {encoding.upper()[:6]}; send it in UTF-8")
