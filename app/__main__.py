@@ -21,6 +21,7 @@ import structlog
 import uvicorn
 
 from app.main import create_app
+from app.middleware.forwarded import Forwarded
 from app.operation.log import configure
 from app.server.binding import given, on_addresses, on_path
 from app.server.descriptors import connections_that_fit
@@ -72,7 +73,9 @@ def serve(settings: Settings, listening: Listening) -> int:
         http=partial(Protocol, limits_of(settings)),  # type: ignore[arg-type]
         ws="none",
         loop="uvloop",
+        proxy_headers=False,
     )
+    config.app = Forwarded(app, config.forwarded_allow_ips)  # type: ignore[arg-type]
     service: Service = app.state.service
     server = GracefulServer(
         config, listening, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop

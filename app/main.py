@@ -19,6 +19,7 @@ from app.middleware.draining import DrainGate
 from app.middleware.foreign_pages import ForeignPages
 from app.middleware.guard import Guard
 from app.middleware.last_resort import LastResort
+from app.middleware.plain_path import PlainPath
 from app.middleware.request_log import RequestLog
 from app.native import generate, models, score
 from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
@@ -64,6 +65,7 @@ def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAP
         summary="Writes what would come next, with a character-level recurrent language model of your own text.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     install(app)
@@ -83,6 +85,7 @@ def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAP
         origins=settings.cors_origins,
         hosts=settings.allowed_hosts,
     )
+    app.add_middleware(PlainPath, root_path=settings.root_path)
     app.add_middleware(LastResort)
     if settings.cors_origins:
         app.add_middleware(

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import DEFAULT_HOST, DEFAULT_PORT, addresses, is_link
-from app.web_origin import check_host, check_origin
+from app.web_origin import check_host, check_origin, check_prefix
 from model.errors import NextcharError
 from model.versions import MODEL_NAME
 
@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     )
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     uds: Path | None = Field(None, description="Path of a Unix socket to listen on, in place of addresses and port.")
+    root_path: str = Field(
+        "", description="Path below which a proxy has it, like /nextchar, whether the proxy takes it off or not."
+    )
 
     models_dir: Path = Field(Path("checkpoints"), description="Every folder in it that holds a checkpoint is a model.")
     default_model: str | None = Field(
@@ -164,6 +167,11 @@ class Settings(BaseSettings):
             return value and value.expanduser()
         except RuntimeError as error:
             raise ValueError(f"~ leads nowhere: {error}") from error
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str) -> str:
+        return check_prefix(value) if value else value
 
     @field_validator("default_model")
     @classmethod

@@ -1,4 +1,5 @@
-"""What browsers write into `Origin` and `Host`, and what of it may stand in a setting. Knows nothing of requests."""
+"""What browsers write into `Origin` and `Host` and proxies into `X-Forwarded-Prefix`, and what of it may stand in a
+setting. Knows nothing of requests."""
 
 from __future__ import annotations
 
@@ -8,7 +9,12 @@ from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# What the service's own addresses begin with. Below a prefix that did too, nobody could tell what a path means.
+OWN_PARTS = frozenset(
+    {"docs", "generate", "healthz", "metrics", "models", "openapi.json", "readyz", "score", "v1", "web"}
+)
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 def check_origin(origin: str) -> str:
@@ -34,6 +40,18 @@ def check_host(name: str) -> str:
     if not _NAME.fullmatch(name.lower()):
         raise ValueError(f"{name!r} is not a host's name or address alone, like 'example.com' or '[::1]'")
     return name.lower()
+
+
+def check_prefix(path: str) -> str:
+    """The path. Raises ValueError for one below which the service cannot be."""
+    if not _PREFIX.fullmatch(path):
+        raise ValueError(
+            f"{path!r} is not a path like '/nextchar': parts of letters, digits, '-', '.', '_' and '~', a slash before "
+            "each and none at the end, and no part that begins with a dot"
+        )
+    if path.split("/")[1] in OWN_PARTS:
+        raise ValueError(f"{path!r} begins like an address of the service's own; take another first part")
+    return path
 
 
 def host_name(host: str) -> str:

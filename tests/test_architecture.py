@@ -45,14 +45,14 @@ ROOMS = {
         "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py app/serving/ app/settings.py app/wire/ "
         "model/arrays.py model/decoding/measure.py model/errors.py model/sampling/options.py"
     ),
-    "app/operation/": "app/scheduling/observer.py app/serving/service.py app/wire/json.py",
+    "app/operation/": "app/scheduling/observer.py app/serving/service.py app/wire/json.py app/wire/openapi.py",
     "app/web/": "app/wire/",
     "app/main.py": (
         "app/middleware/ app/native/ app/openai/ app/operation/ app/serving/ app/settings.py app/web/ app/wire/"
     ),
     "app/__main__.py": (
-        "app/main.py app/operation/log.py app/server/ app/serving/service.py app/settings.py "
-        "model/engines/choice.py model/errors.py"
+        "app/main.py app/middleware/forwarded.py app/operation/log.py app/server/ app/serving/service.py "
+        "app/settings.py model/engines/choice.py model/errors.py"
     ),
     "model/arrays.py": "",
     "model/errors.py": "",

@@ -46,7 +46,9 @@ class Guard:
         await self.app(scope, receive, send)
 
     def check(self, request: Request) -> ProblemError | None:
-        if self._digests and request.method != "OPTIONS":  # a browser's preflight carries no key
+        if request.method == "OPTIONS":  # a browser's preflight and a balancer's probe carry no key and decode nothing
+            return None
+        if self._digests:
             problem = self._check_key(request)
             if problem is not None:
                 return problem

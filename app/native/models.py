@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from app.refusals import NoSuchModel
 from app.serving.service import Service, ServiceOf
 from app.wire.json import dump
 from app.wire.openapi import EVERY_ROUTE, problem_responses
-from app.wire.problems import ProblemError
 from model.errors import show
 from model.versions import Version
 
@@ -62,7 +62,7 @@ async def list_models(service: ServiceOf) -> Response:
 async def one_model(service: ServiceOf, name: str) -> Response:
     """As in the list, and with the versions that `nextchar models restore` goes back to, the last one first."""
     if name not in service.registry.names():
-        raise ProblemError(404, f"model: there is no {show(name)}")
+        raise NoSuchModel(f"there is no {show(name)}")
     versions = [version_card(version) for version in service.registry.versions(name)]
     return Response(dump({**model_card(service, name), "versions": versions}), media_type="application/json")
 

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
 
 from app.serving.service import ServiceOf
 from app.wire.json import dump
+from app.wire.openapi import problem_responses
 
 router = APIRouter(tags=["operation"])
 
 RETRY_AFTER_S = "5"
+_PROBE = (403, 500, 503)  # of what may stand before a route: no key is asked for, and any name of the host will do
 
 
-@router.get("/healthz")
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """Models by name."""
+
+    status: Literal["ready", "stopping", "not ready"]
+    models: list[str] = Field(description="Those that answer.")
+    devices: dict[str, str] = Field(description="What each of these runs on.")
+    problems: dict[str, str] = Field(description="Why others do not answer; '*': what is wrong with all of it.")
+
+
+_READINESS = problem_responses(*_PROBE)
+_READINESS[503]["model"] = Readiness
+_READINESS[503]["description"] = "Not ready, or stopping; as a problem: too many connections."
+
+
+@router.get("/healthz", responses={200: {"model": Health}, **problem_responses(*_PROBE)})
 async def process_lives() -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={200: {"model": Readiness}, **_READINESS})
 async def ready(service: ServiceOf) -> Response:
     """200 when the default model (any, where there is no default) answers: it took a decoding step and does not hang.
 

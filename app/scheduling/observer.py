@@ -14,6 +14,9 @@ class Observer:
     def retired(self) -> None:
         """It serves no longer; what it was writing it may still write to its end. Told on the event loop."""
 
+    def ended(self) -> None:
+        """It is over, or has never served: nothing more of it counts. Told on the event loop, and last."""
+
     def queue(self, waiting: int, rows: int) -> None:
         """After each tick: requests waiting for a place, rows decoding."""
 

@@ -47,6 +47,7 @@ async def begin(name: str, lm: LanguageModel, s: Settings, observer: Observer, b
             raise DeviceError(FAILED_FIRST_STEP)
     except BaseException:
         scheduler.close()
+        observer.ended()
         raise
     return Served(name, lm, scheduler, observer, int(time.time()))
 

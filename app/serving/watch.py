@@ -233,6 +233,7 @@ class Watch:
         task = asyncio.create_task(served.scheduler.drain(self._settings.request_timeout_s))
         self._retired[task] = served.scheduler
         task.add_done_callback(self._retired.pop)
+        task.add_done_callback(lambda _: served.observer.ended())
 
     async def _remember(self, over: _Folder | None = None) -> None:
         """Remembers the default model, once every file that was seen had its turn. over: has had it."""

@@ -2,6 +2,9 @@
 
 import { events } from "./stream.js";
 
+// The page may be at a proxy's prefix with or without a slash behind it; its files are always below `web/`.
+const ROOT = new URL("../", import.meta.url);
+
 /** An answer that is not 2xx. status 0: no answer at all. */
 export class Problem extends Error {
   constructor(status, detail, errors = [], retryAfterS = null) {
@@ -51,7 +54,7 @@ export async function* generate(body, { signal, lastEventId = "" }) {
 async function request(address, options) {
   let response;
   try {
-    response = await fetch(address, { cache: "no-store", ...options });
+    response = await fetch(new URL(address, ROOT), { cache: "no-store", ...options });
   } catch (error) {
     throw error.name === "AbortError" ? error : new Problem(0, error.message);
   }

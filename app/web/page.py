@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from fastapi import APIRouter, Request, Response
@@ -62,7 +62,15 @@ def _web_file(name: str, content: bytes) -> WebFile:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
-    return serve(request, web_files()[INDEX])
+    return serve(request, page_below(request.scope.get("root_path", "")))
+
+
+@lru_cache(maxsize=16)
+def page_below(prefix: str) -> WebFile:
+    """The page with links that begin with a proxy's prefix, which holds at the prefix itself and with a slash behind
+    it. Without a prefix they are relative: there may be a proxy that names none."""
+    plain = web_files()[INDEX]
+    return _web_file(INDEX, plain.content.replace(b'="web/', f'="{prefix}/web/'.encode())) if prefix else plain
 
 
 @router.api_route("/web/{name}", methods=["GET", "HEAD"])

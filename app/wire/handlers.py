@@ -14,16 +14,17 @@ from app.wire.validation import from_validation
 from model.errors import NextcharError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OF_THE_SERVER = "GET, HEAD, POST, OPTIONS"  # what `OPTIONS *` asks for
 
 
-def _methods(request: Request) -> list[str]:
+def _methods(request: Request) -> str:
     """The methods of a path, whatever routes they are spread over: each route knows its own only."""
 
     def taken(method: str) -> bool:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
 
-    return [method for method in METHODS if taken(method)]
+    return ", ".join(method for method in METHODS if method == "OPTIONS" or taken(method))
 
 
 def server_error() -> ProblemError:
@@ -54,10 +55,15 @@ def install(app: FastAPI) -> None:
         if isinstance(error.__cause__, ClientDisconnect):  # the framework takes it for a body that cannot be read
             raise error.__cause__
         if error.status_code == 404:
+            if request.method == "OPTIONS" and request.scope["path"] == "*":
+                return Response(status_code=204, headers={"Allow": OF_THE_SERVER})
             error.detail = "there is nothing at this address"
         if error.status_code == 405:
-            error.headers = {"Allow": ", ".join(_methods(request))}
-            error.detail = f"this address takes {error.headers['Allow']}"
+            allowed = _methods(request)
+            if request.method == "OPTIONS":  # no route's own: what it asks for is what a 405 names
+                return Response(status_code=204, headers={"Allow": allowed})
+            error.headers = {"Allow": allowed}
+            error.detail = f"this address takes {allowed}"
         if error.status_code == 400 and "parsing the body" in str(error.detail):
             error.detail = "the body is not JSON, or is nested too deep"
         return respond(request, ProblemError(error.status_code, str(error.detail), headers=error.headers))

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -565,3 +565,26 @@ def test_nothing_but_the_pages_own_files_is_served(server: Server, name: str) ->
 
 def _lightness(colour: str) -> int:
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+@pytest.mark.parametrize("path", ["/texts", "/texts/"])
+def test_the_page_writes_below_a_prefix_that_a_proxy_takes_off(server: Server, open_page: Open, path: str) -> None:
+    page = open_page()
+    asked = []
+
+    def proxy(route: Route) -> None:
+        own = route.request.url.removeprefix(server.url)
+        asked.append(own)
+        if own.startswith("/texts"):
+            headers = {**route.request.headers, "X-Forwarded-Prefix": "/texts"}
+            route.fulfill(response=route.fetch(url=server.url + (own.removeprefix("/texts") or "/"), headers=headers))
+        else:
+            route.fulfill(status=404)
+
+    page.context.route("**/*", proxy)
+    page.goto(server.url + path)
+    expect(page.locator("#about dl")).to_be_visible()
+    begin(page, "分开", 40)
+    assert finished(page, 40) == server.generate(prefix="分开", num_chars=40)["generated"]
+    assert {"/texts/web/style.css", "/texts/models", "/texts/generate"} <= set(asked)
+    assert all(own.startswith("/texts") for own in asked)

@@ -243,6 +243,10 @@ def refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> str:
         ("ALLOWED_HOSTS", "a.example,b:80", "'b:80'"),
         ("HOST", "  ", "0.0.0.0"),
         ("HOST", "127.0.0.1:9000", "NEXTCHAR_PORT has the port"),
+        ("ROOT_PATH", "/", "'/nextchar'"),
+        ("ROOT_PATH", "nextchar", "a slash before each"),
+        ("ROOT_PATH", "/texts/", "none at the end"),
+        ("ROOT_PATH", "/v1", "the service's own"),
         ("SECRET", "fifteen-letters", "16"),
     ],
 )

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web_origin import check_host, check_origin, host_name, is_own, local_names
+from app.main import create_app
+from app.settings import Settings
+from app.web_origin import OWN_PARTS, check_host, check_origin, check_prefix, host_name, is_own, local_names
+from tests.app.every_route import examples
 
 
 @pytest.mark.parametrize(
@@ -126,6 +129,29 @@ def test_a_page_is_ours_exactly_where_host_and_port_are(
 def test_a_name_is_what_stands_before_port_and_final_dot(name: str, port: int | None, dot: bool) -> None:
     host = name.upper() + "." * dot + ("" if port is None else f":{port}")
     assert host_name(f" {host} ") == name
+
+
+@pytest.mark.parametrize("path", ["/a", "/nextchar", "/texts/next.char", "/~me/a-b_c", "/A/1", "/a/models", "/webs"])
+def test_a_path_that_a_proxy_can_have_us_below_is_taken_as_it_is(path: str) -> None:
+    assert check_prefix(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "a", "a/b", "/a/", "//a", "/a//b", "/..", "/a/../b", "/.a", "/a?b", "/a#", "/a b", "/分", "/a\n", "/%61"],
+)
+def test_any_other_path_is_refused_by_name(path: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(path))):
+        check_prefix(path)
+
+
+def test_a_prefix_does_not_begin_as_any_address_of_ours() -> None:
+    first = {example.target.partition("?")[0].split("/")[1] for example in examples(create_app(Settings()))} - {""}
+    assert first == OWN_PARTS
+    for part in first:
+        for path in (f"/{part}", f"/{part}/a"):
+            with pytest.raises(ValueError, match="begins like an address of the service's own"):
+                check_prefix(path)
 
 
 @pytest.mark.parametrize("word", ["*", "a b", "http://a:x", "http://分开.cn"])

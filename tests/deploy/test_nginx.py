@@ -210,10 +210,11 @@ def test_more_requests_than_the_rate_allows_are_429_with_a_time_to_wait(service:
 
 
 def test_metrics_are_not_for_everybody(nginx: Nginx) -> None:
-    assert httpx.get(f"{nginx.url}/metrics").status_code == 404
+    for path in ("/metrics", "/metrics/", "/metrics%2F", "/%6detrics/", "//metrics/", "/./metrics/"):
+        assert httpx.get(f"{nginx.url}{path}").status_code == 404, path
 
 
-def test_a_client_cannot_claim_another_address(tmp_path: Path) -> None:
+def test_a_client_cannot_claim_another_address_or_a_prefix(tmp_path: Path) -> None:
     seen: list[bytes] = []
 
     def answer_once() -> None:
@@ -224,9 +225,11 @@ def test_a_client_cannot_claim_another_address(tmp_path: Path) -> None:
 
     with upstream_of_nginx() as upstream, Nginx(tmp_path, address_of(upstream)) as nginx:
         threading.Thread(target=answer_once, daemon=True).start()
-        assert httpx.get(f"{nginx.url}/", headers={"X-Forwarded-For": "10.9.8.7"}, timeout=30).status_code == 204
+        claims = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Prefix": "/x"}
+        assert httpx.get(f"{nginx.url}/", headers=claims, timeout=30).status_code == 204
     assert b"X-Forwarded-For: 127.0.0.1\r\n" in seen[0]
     assert b"10.9.8.7" not in seen[0]
+    assert b"prefix" not in seen[0].lower()
 
 
 def test_what_a_person_wrote_is_not_logged(nginx: Nginx) -> None:
@@ -264,3 +267,36 @@ def test_with_tls_a_plain_request_is_sent_to_the_encrypted_side_which_answers(se
         assert answer.status_code == 200
         assert "max-age" in answer.headers["strict-transport-security"]
         assert httpx.get(f"{nginx.url}/healthz").status_code == 200  # what the container's own check asks
+
+
+@pytest.fixture(scope="module")
+def below(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("below"), models_dir, NEXTCHAR_ROOT_PATH="/texts") as server:
+        yield server
+
+
+LEFT_ON = {"location / {": "location /texts {"}
+TAKEN_OFF = {"location / {": "location /texts/ {", "proxy_pass http://nextchar;": "proxy_pass http://nextchar/;"}
+NAMED = {**TAKEN_OFF, 'X-Forwarded-Prefix ""': "X-Forwarded-Prefix /texts"}
+
+
+@pytest.mark.parametrize(("changes", "has_setting"), [(LEFT_ON, True), (TAKEN_OFF, True), (NAMED, False)])
+def test_below_a_prefix_of_nginx_everything_is_found(
+    service: Server, below: Server, tmp_path: Path, changes: dict[str, str], has_setting: bool
+) -> None:
+    """Whether nginx takes the prefix off or leaves it on, and where the service knows it from nginx alone."""
+    upstream = below if has_setting else service
+    with Nginx(tmp_path, f"127.0.0.1:{upstream.port}", **changes, **UNLIMITED) as nginx:
+        base = f"{nginx.url}/texts"
+        with httpx.Client(headers={"Origin": nginx.url}) as client:
+            document = client.get(f"{base}/openapi.json").json()
+            assert document["servers"] == [{"url": "/texts"}]
+            assert "'/texts/openapi.json'" in client.get(f"{base}/docs").text
+            page = client.get(f"{base}/")
+            for link in re.findall(r'(?:href|src)="([^":]+)"', page.text):
+                assert client.get(str(page.url.join(link))).status_code == 200, link
+            question = {"prefix": "分开", "num_chars": 5}
+            for path in ("/generate", "/generate/"):
+                assert client.post(f"{base}{path}", json=question).status_code == 200
+            assert client.get(f"{base}/v1/models/").json()["object"] == "list"
+            assert client.get(f"{nginx.url}/models").status_code == 404

@@ -44,5 +44,8 @@ def test_once_it_is_stopping_nothing_new_is_taken_but_what_operators_look_at(mod
             assert (refused.status_code, refused.headers["connection"]) == (503, "close"), path
             assert int(refused.headers["retry-after"]) >= 1
         assert client.get("/v1/models").json()["error"]["code"] == "stopping"
+        for path in ("/", "*"):  # a balancer that asks so sends nobody here any more
+            assert client.request("OPTIONS", path).status_code == 503
+        assert client.get("/healthz/").status_code == 200
         assert client.get("/healthz").status_code == client.get("/metrics").status_code == 200
         assert client.get("/readyz").json()["status"] == "stopping"

@@ -45,7 +45,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/web/{name}", {}),
 ]
 MIDDLEWARE = [
-    "BodyLimit", "DrainGate", "Guard", "ForeignPages", "LastResort", "CORSMiddleware",
+    "BodyLimit", "DrainGate", "Guard", "ForeignPages", "PlainPath", "LastResort", "CORSMiddleware",
     "ExceptionMiddleware",
 ]  # fmt: skip
 

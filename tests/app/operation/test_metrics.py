@@ -114,6 +114,42 @@ def test_counts_go_on_from_one_scheduler_to_the_next() -> None:
     assert value(metrics, "nextchar_batch_size_sum") == 10
 
 
+def series(metrics: Metrics) -> set[str]:
+    return {line.rpartition(" ")[0] for line in metrics.exposition().decode().splitlines() if line[0] != "#"}
+
+
+def test_what_is_known_of_a_model_goes_with_its_last_scheduler() -> None:
+    metrics = Metrics()
+    ModelMetrics(metrics, "tiny").loaded({"digest": "a"})
+    before = series(metrics)
+    old, new = ModelMetrics(metrics, "other"), ModelMetrics(metrics, "other")
+    old.loaded({"digest": "b"})
+    old.finished("length", 3, 4, 1.0)
+    old.retired()
+    old.ended()
+    new.loaded({"digest": "c"})
+    new.finished("length", 3, 4, 1.0)
+    assert value(metrics, "nextchar_prompt_chars_total", model="other") == 6
+    new.retired()
+    new.finished("draining", 0, 0, 1.0)
+    assert any('model="other"' in line for line in series(metrics))
+    new.ended()
+    new.finished("draining", 1, 1, 1.0)  # by a thread that hung
+    assert series(metrics) == before
+    again = ModelMetrics(metrics, "other")
+    again.loaded({})
+    again.finished("length", 1, 1, 1.0)
+    assert value(metrics, "nextchar_prompt_chars_total", model="other") == 1
+
+
+def test_no_series_says_when_another_began() -> None:
+    metrics = Metrics()
+    ModelMetrics(metrics, "tiny").loaded({})
+    metrics.count("/generate", "GET", 200, 0.1)
+    assert "_created" not in metrics.exposition().decode()
+    assert "nextchar_request_count_total" in metrics.exposition().decode()
+
+
 def test_two_apps_in_one_process_and_two_models_in_one_app_count_apart() -> None:
     first, second = Metrics(), Metrics()
     ModelMetrics(first, "tiny").finished("length", 1, 1, 1.0)

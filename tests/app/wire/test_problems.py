@@ -341,8 +341,8 @@ def test_what_the_framework_refuses_is_answered_alike(failing: TestClient) -> No
 
 def test_a_405_names_the_methods_of_all_routes_of_the_path(failing: TestClient) -> None:
     refused = failing.delete("/reads")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "POST, PUT, PATCH")
-    assert "POST, PUT, PATCH" in refused.json()["detail"]
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST, PUT, PATCH, OPTIONS")
+    assert "POST, PUT, PATCH, OPTIONS" in refused.json()["detail"]
 
 
 def test_a_client_that_left_is_not_answered_as_if_its_body_were_bad(
