@@ -24,8 +24,14 @@ MODELS_OF_OPENAI = ("gpt-3.5-turbo-instruct", "gpt-6-astra")  # what the tests o
 @pytest.fixture(scope="session")
 def keyed(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("keyed")
-    long = {"NEXTCHAR_MAX_NUM_CHARS": "10000000", "NEXTCHAR_MAX_ANSWER_MB": "4096"}
-    with Server(folder, models_dir, NEXTCHAR_API_KEYS=KEY, NEXTCHAR_ALLOWED_HOSTS=HOST, **long) as server:
+    with Server(
+        folder,
+        models_dir,
+        NEXTCHAR_API_KEYS=KEY,
+        NEXTCHAR_ALLOWED_HOSTS=HOST,
+        NEXTCHAR_MAX_NUM_CHARS="10000000",
+        NEXTCHAR_MAX_ANSWER_MB="4096",
+    ) as server:
         yield server
 
 

@@ -9,7 +9,9 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
+Itself = TypeVar("Itself", bound="Running")
 START_S, STOP_S = 120.0, 30.0  # the longest; a machine may have other work
 
 
@@ -38,7 +40,7 @@ class Running:
             self._end()
             raise
 
-    def __enter__(self) -> Running:
+    def __enter__(self: Itself) -> Itself:
         return self
 
     def __exit__(self, *_: object) -> None:

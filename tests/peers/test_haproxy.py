@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -70,12 +71,15 @@ class HAProxy(Running):
         found["check_status"] = found["check_status"].removeprefix("* ")  # the next check is under way
         return found
 
+    def has_checked(self, backend: str) -> bool:
+        return self.checked(backend)["check_status"] not in ("", "INI")
+
 
 @pytest.fixture(scope="module")
 def haproxy(keyed: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HAProxy]:
     with HAProxy(tmp_path_factory.mktemp("haproxy"), keyed.port) as running:
         for backend in [*CHECKS, "control"]:
-            eventually(lambda name=backend: running.checked(name)["check_status"] not in ("", "INI"))
+            eventually(partial(running.has_checked, backend))
         yield running
 
 

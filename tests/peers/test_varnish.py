@@ -6,6 +6,7 @@ import http.server
 import shutil
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -94,12 +95,15 @@ def test_readiness_is_told_as_it_is(models_dir: Path, tmp_path: Path) -> None:
         def told(url: str) -> int:
             return httpx.get(f"{url}/readyz", headers={"Host": "a"}).status_code
 
+        def is_told_directly(status: int) -> bool:
+            return told(server.url) == status
+
         for expected in (200, 503, 200):
             if expected == 503:
                 (models / "tiny").rename(aside)
             elif aside.exists():
                 aside.rename(models / "tiny")
-            eventually(lambda status=expected: told(server.url) == status)
+            eventually(partial(is_told_directly, expected))
             assert told(varnish.url) == expected
 
 
