@@ -1,6 +1,6 @@
 # Nextchar: `make run` serves, `make test` checks, `make test-deps` gets what its tests need, `make install` only sets up.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-deps lint mutants lock clean
+.PHONY: help install run test test-slow test-deps test-peers lint mutants lock clean
 
 # The first Python of 3.10 – 3.14 that starts, those that MXNet exists for before others; `make PYTHON=/path/to/python
 # install` chooses another.
@@ -46,10 +46,10 @@ lint: $(INSTALLED_DEV)
 # Many tests wait for a process that they started.
 WORKERS ?= 3
 # A test run starts Python a hundred times: what is compiled once is kept, whatever the environment says.
-test test-slow: export PYTHONDONTWRITEBYTECODE :=
+test test-slow test-peers: export PYTHONDONTWRITEBYTECODE :=
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not peers"
 
 # What takes many seconds each and stands beside a faster test of the same thing: streams across kill -9, a page whose
 # server is stopped, damaged results of Numba, the other format of the log.
@@ -59,6 +59,11 @@ test-slow: $(INSTALLED_DEV)
 # The programs that tests need beyond Python; without one, the tests that need it are skipped.
 test-deps: $(INSTALLED_DEV)
 	@$(BIN)/python -m tests.programs
+
+# The service against other people's programs, which this installs: with apt, and into .peers. `make test` leaves it out.
+test-peers: $(INSTALLED_DEV)
+	$(BIN)/python -m tests.peers.downloads
+	$(BIN)/python -m pytest -m peers tests/peers
 
 # Changes the code in one place at a time and sees whether a test fails: docs/development.md.
 mutants: $(INSTALLED_MUTATION)
@@ -72,9 +77,10 @@ lock:
 	$(LOCK) -c requirements/runtime.txt --extra cuda11 --excludes requirements/replaced-by-cuda11.in pyproject.toml -o requirements/cuda11.txt
 	$(LOCK) -c requirements/runtime.txt --extra cuda --excludes requirements/replaced-by-cuda.in pyproject.toml -o requirements/cuda.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	$(LOCK) -c requirements/dev.txt requirements/peers.in -o requirements/peers.txt
 	$(LOCK) -c requirements/dev.txt --extra mutation pyproject.toml -o requirements/mutation.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants .peers
 	find app model nextchar scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/nextchar"

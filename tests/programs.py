@@ -2,7 +2,8 @@
 
 A test that asks for a missing one is skipped; where `CI` is set it fails. `python -m tests.programs` (`make test-deps`)
 installs what is missing: with apt where that may be used, else what can be had without it, a Chromium of Playwright's.
-The last lines of a run, about what was skipped, are printed here; the one about MXNet too.
+`PEERS` are the programs of tests/peers, which `make test-peers` installs. The last lines of a run, about what was
+skipped, are printed here; the one about MXNet too.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -38,6 +40,15 @@ PROGRAMS = {
     "nginx": Program(("nginx",), ("nginx-light",)),
     "openssl": Program(("openssl",), ("openssl",)),
 }
+# What tests/peers asks besides, which `make test-deps` does not install.
+PEERS = {
+    "haproxy": Program(("haproxy",), ("haproxy",)),
+    "node": Program(("node",), ("nodejs",)),
+    "npm": Program(("npm",), ("npm",)),
+    "promtool": Program(("promtool",), ("prometheus",)),
+    "varnishd": Program(("varnishd",), ("varnish",)),  # its package brings the compiler that it calls
+    "wget": Program(("wget",), ("wget",)),
+}
 REASON = "needs {}, which is not installed"
 MISSING = pytest.StashKey["Counter[str]"]()
 WITHOUT_MXNET = pytest.StashKey[int]()
@@ -46,17 +57,24 @@ WITHOUT_MXNET = pytest.StashKey[int]()
 def require(name: str) -> str:
     """The path of a program. Skips the test that asks where there is none; fails it where nothing may be missing."""
     path = find(name)
-    if path is None and os.environ.get("CI"):
-        pytest.fail(f"{REASON.format(name)}: make test-deps installs it", pytrace=False)
-    if path is None:
-        pytest.skip(REASON.format(name))
-    return path
+    return path or missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    """Ends the test that asks for what is not there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{REASON.format(name)}: {target(name)} installs it", pytrace=False)
+    pytest.skip(REASON.format(name))
+
+
+def target(name: str) -> str:
+    return "make test-deps" if name in PROGRAMS else "make test-peers"
 
 
 def find(name: str) -> str | None:
     # nginx lies where only root looks.
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-    found = (shutil.which(command, path=places) for command in PROGRAMS[name].commands)
+    found = (shutil.which(command, path=places) for command in {**PROGRAMS, **PEERS}[name].commands)
     return next(filter(None, found), None) or (playwrights_chromium() if name == "chromium" else None)
 
 
@@ -86,10 +104,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if number := config.stash.get(WITHOUT_MXNET, 0):
         reporter = config.pluginmanager.getplugin("terminalreporter")
         reporter.write_line(f"Tests skipped because {NO_MXNET}: {number}.")
-    if missing := config.stash.get(MISSING, None):
-        named = ", ".join(f"{name} ({number} skipped)" for name, number in sorted(missing.items()))
+    counted = config.stash.get(MISSING, None) or Counter()
+    for installs in sorted({target(name) for name in counted}):
+        of_target = sorted((name, number) for name, number in counted.items() if target(name) == installs)
+        named = ", ".join(f"{name} ({number} skipped)" for name, number in of_target)
         reporter = config.pluginmanager.getplugin("terminalreporter")
-        reporter.write_line(f"Tests skipped for want of a program: {named}. `make test-deps` installs what is missing.")
+        reporter.write_line(f"Tests skipped for want of a program: {named}. `{installs}` installs what is missing.")
 
 
 def install() -> str | None:
@@ -98,21 +118,26 @@ def install() -> str | None:
     if not wanted:
         print("test-deps: nothing is missing")
         return None
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    if all(shutil.which(command) for command in [*root, "apt-get"]):
-        packages = [package for name in wanted for package in PROGRAMS[name].packages]
-        print(f"test-deps: apt-get install {' '.join(packages)}", flush=True)
-        apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": False}
-        subprocess.run([*apt, "update"], **quiet)
-        subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], **quiet)
+    install_with_apt("test-deps", [package for name in wanted for package in PROGRAMS[name].packages])
     if find("chromium") is None:
         print("test-deps: no Chromium from apt; playwright install chromium", flush=True)
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
         playwrights_chromium.cache_clear()
-    missing = [name for name in PROGRAMS if find(name) is None]
-    print(f"test-deps: installed {', '.join(name for name in wanted if name not in missing) or 'nothing'}")
-    return f"test-deps: still missing: {', '.join(missing)}" if missing else None
+    absent = [name for name in PROGRAMS if find(name) is None]
+    print(f"test-deps: installed {', '.join(name for name in wanted if name not in absent) or 'nothing'}")
+    return f"test-deps: still missing: {', '.join(absent)}" if absent else None
+
+
+def install_with_apt(who: str, packages: Iterable[str]) -> None:
+    """As root or through sudo, where there is apt; else nothing."""
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    if all(shutil.which(command) for command in [*root, "apt-get"]):
+        packages = list(packages)
+        print(f"{who}: apt-get install {' '.join(packages)}", flush=True)
+        apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": False}
+        subprocess.run([*apt, "update"], **quiet)
+        subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], **quiet)
 
 
 if __name__ == "__main__":

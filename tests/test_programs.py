@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -77,6 +78,19 @@ def test_the_last_line_names_each_missing_program_and_how_many_tests_wanted_it(
         "Tests skipped for want of a program: nginx (3 skipped), openssl (2 skipped). "
         "`make test-deps` installs what is missing."
     )
+
+
+def test_a_program_of_the_peers_is_named_with_what_installs_it(tmp_path: Path) -> None:
+    tests = TESTS.replace('"openssl"', '"haproxy"')
+    *_, about_nginx, about_haproxy = run(tmp_path, missing="nginx haproxy", tests=tests)
+    assert about_nginx == (
+        "Tests skipped for want of a program: nginx (3 skipped). `make test-deps` installs what is missing."
+    )
+    assert about_haproxy == (
+        "Tests skipped for want of a program: haproxy (2 skipped). `make test-peers` installs what is missing."
+    )
+    lines = run(tmp_path, missing="haproxy", tests=tests, CI="true")
+    assert any("needs haproxy, which is not installed: make test-peers installs it" in line for line in lines)
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
@@ -183,3 +197,33 @@ def test_where_nothing_is_missing_nothing_is_run(machine: Machine, capsys: pytes
     assert programs.install() is None
     assert machine.ran == []
     assert capsys.readouterr().out == "test-deps: nothing is missing\n"
+
+
+def test_programs_of_the_peers_are_installed_only_with_them() -> None:
+    assert programs.PROGRAMS.keys().isdisjoint(programs.PEERS)
+    assert [programs.target(name) for name in ("nginx", "wget", "prism")] == [
+        "make test-deps",
+        "make test-peers",
+        "make test-peers",
+    ]
+
+
+def test_every_test_of_the_peers_is_marked() -> None:
+    files = sorted((ROOT / "tests" / "peers").glob("test_*.py"))
+    assert files
+    assert [file.name for file in files if "\npytestmark = pytest.mark.peers\n" not in file.read_text("utf-8")] == []
+
+
+def test_what_is_brought_for_the_peers_is_locked_and_no_registry_is_named() -> None:
+    wanted = json.loads((ROOT / "tests" / "peers" / "package.json").read_text("utf-8"))["dependencies"]
+    locked = json.loads((ROOT / "tests" / "peers" / "package-lock.json").read_text("utf-8"))["packages"]
+    root = locked.pop("")
+    assert root["dependencies"] == wanted
+    assert all(locked[f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
+    assert all(package["integrity"].startswith("sha512-") for package in locked.values())
+    assert not any("resolved" in package for package in locked.values())
+    python = (ROOT / "requirements" / "peers.txt").read_text("utf-8")
+    assert "://" not in python
+    ours = (ROOT / "requirements" / "dev.txt").read_text("utf-8")
+    (openai,) = (line for line in python.splitlines() if line.startswith("openai=="))
+    assert openai in ours.splitlines()
