@@ -25,7 +25,7 @@ from app.wire.body_kind import FORM, JSON
 from app.wire.problems import ProblemError
 from model import checkpoint as checkpoints
 from tests.app.asgi import scope_of
-from tests.app.conftest import answer_of, client_of, service_behind
+from tests.app.conftest import answer_of, client_of, eventually, service_behind
 from tests.reference import predict_rnn
 
 
@@ -276,7 +276,8 @@ def test_a_request_that_takes_too_long_is_503(models_dir: Path) -> None:
         assert int(response.headers["retry-after"]) >= 1
         stream = client.post("/generate", json={"prefix": "a", "num_chars": 10**6, "stream": True})
         assert "event: error" in stream.text
-        assert client.post("/generate", json={"prefix": "a", "num_chars": 5}).status_code == 200
+        # Their rows are free: a short one is in time, on a busy machine not at once.
+        eventually(lambda: client.post("/generate", json={"prefix": "a", "num_chars": 5}).status_code == 200)
 
 
 def test_there_is_no_model_of_that_name(client: TestClient) -> None:
