@@ -52,6 +52,8 @@ ALSO = {
     "app/scheduling/parts.py": ["tests/app/scheduling/test_batch_plain.py"],
     "app/operation/health.py": ["tests/app/operation/test_operation.py"],
     "app/openai/completions.py": ["tests/app/openai/test_completions.py", "tests/app/openai/test_openai.py"],
+    "app/serving/watch.py": ["tests/app/serving/test_watch_by_hand.py", "tests/app/serving/test_watch.py"],
+    "app/serving/loading.py": ["tests/app/serving/test_watch_by_hand.py", "tests/app/serving/test_watch.py"],
     "app/scheduling/scheduler.py": [
         "tests/app/scheduling/test_scheduler_by_hand.py",
         "tests/app/scheduling/test_scheduler.py",
