@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from model.engines.choice import open_engine
 from model.errors import CheckpointError, DeviceError, OptionError
 from model.language_model import LanguageModel
 from tests.models import CELLS, random_prefix, tiny_checkpoint, with_parameters
-from tests.reference import mx, named, predict_rnn
+from tests.reference import mx, named, needs_mxnet, predict_rnn
 
 ENGINES = (named("onnxruntime"), named("mxnet"))
 TIE = 1e-5  # of the logits' size
@@ -247,3 +250,17 @@ def test_importing_model_imports_neither_engine() -> None:
     heavy = "{'mxnet', 'onnxruntime', 'numba'}"
     code = f"import sys, model; found = {heavy} & set(sys.modules); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_mxnet
+def test_all_that_mxnet_does_is_done_by_one_thread() -> None:
+    from model.engines.mxnet import on_mxnet_thread
+
+    def slow_identity() -> int:
+        time.sleep(0.01)  # a second thread would be begun while the first is busy
+        return threading.get_ident()
+
+    with ThreadPoolExecutor(4) as callers:
+        threads = set(callers.map(lambda _: on_mxnet_thread(slow_identity), range(8)))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
