@@ -107,6 +107,7 @@ def both(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with Server(
         tmp_path_factory.mktemp("server"),
         models_dir,
+        command=["env", "--default-signal=HUP"],  # the tests may run under nohup
         NEXTCHAR_HOST=",".join(map(bracketed, HOSTS)),
         NEXTCHAR_ALLOWED_HOSTS=None,
         NEXTCHAR_LOG_LEVEL="INFO",

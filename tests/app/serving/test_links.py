@@ -266,11 +266,11 @@ def test_what_is_mounted_over_a_folder_or_the_directory_is_seen_and_what_was_bel
     place.serves("mine", below)
     place.mount("mount", "--bind", elsewhere / "above", place.folder / "mine")
     place.serves("mine", above)
-    place.mount("umount", place.folder / "mine")
+    place.mount("umount", "--lazy", place.folder / "mine")  # a look may have a file open
     place.serves("mine", below)
     place.mount("mount", "-t", "tmpfs", "none", place.folder)
     eventually(lambda: place.names() == [])
     place.mount("cp", "-r", elsewhere / "above", place.folder / "new")
     place.serves("new", above)
-    place.mount("umount", place.folder)
+    place.mount("umount", "--lazy", place.folder)
     place.serves("mine", below)
