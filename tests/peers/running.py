@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from tests.deploy.nginx import free_port
+
+__all__ = ["Running", "free_port"]
+
 Itself = TypeVar("Itself", bound="Running")
 START_S, STOP_S = 120.0, 30.0  # the longest; a machine may have other work
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class Running:
