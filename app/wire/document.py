@@ -83,7 +83,8 @@ def install(app: FastAPI, named: Sequence[type[BaseModel]], *, needs_key: bool) 
 
 def _finished(document: dict[str, Any], named: Sequence[type[BaseModel]], needs_key: bool) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, *named):
+    models: list[type[BaseModel]] = [Problem, *named]
+    for model in models:
         schema = model.model_json_schema(ref_template=REFERENCE)
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)

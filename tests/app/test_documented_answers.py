@@ -1,4 +1,4 @@
-"""What the routes of the OpenAPI document answer, over sockets, stands there: the status, the media type, the schema."""
+"""What the routes of the OpenAPI document answer, over sockets, stands in it: status, media type and schema."""
 
 from __future__ import annotations
 
