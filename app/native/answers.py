@@ -61,7 +61,7 @@ class GenerateAnswer(Choice):
 
     prefix: str = Field(description="The prefix as the model read it.")
     model: str = Field(description=_MODEL)
-    timing: Timing = Field(description="How long it took.")
+    timing: Timing = Field(description="How long it took, all continuations together.")
     unmatchable_stops: list[str] | Absent = Field(
         None,
         description="Those of `stop` with a character that this model never writes; absent where there are none.",

@@ -72,7 +72,7 @@ def install(app: FastAPI, named: Sequence[type[BaseModel]], *, needs_key: bool) 
         prefix = request.scope.get("root_path", "").rstrip("/")
         document = openapi()
         if prefix:
-            document = {**document, "servers": [{"url": prefix, "description": "This service, below its prefix."}]}
+            document = {**document, "servers": [{"url": prefix}]}
         return Response(dump(document), media_type="application/json")
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -83,7 +83,8 @@ def install(app: FastAPI, named: Sequence[type[BaseModel]], *, needs_key: bool) 
 
 def _finished(document: dict[str, Any], named: Sequence[type[BaseModel]], needs_key: bool) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, *named):
+    models: list[type[BaseModel]] = [Problem, *named]
+    for model in models:
         schema = model.model_json_schema(ref_template=REFERENCE)
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)
@@ -99,7 +100,7 @@ def _finished(document: dict[str, Any], named: Sequence[type[BaseModel]], needs_
         plain(schema)
     document["components"]["securitySchemes"] = SCHEMES
     document["security"] = [*([] if needs_key else [{}]), *({name: []} for name in SCHEMES)]
-    document["servers"] = [{"url": "/", "description": "This service."}]
+    document["servers"] = [{"url": "/"}]
     return document
 
 
