@@ -63,21 +63,21 @@ def bring_openai_tests(folder: Path) -> None:
     (folder / archive.name.removesuffix(".tar.gz")).rename(folder / "source")
 
 
-def npm(folder: Path, is_asked: str) -> Download:
+def of_npm(folder: Path, is_asked: str) -> Download:
     locks = (folder / "package.json", folder / "package-lock.json")
-    return Download(partial(bring_node_modules, locks), locks, f"node_modules/{is_asked}")
+    return Download(partial(bring_node_modules, locks), locks, is_asked)
 
 
-def python(requirements: Path) -> Download:
+def of_pypi(requirements: Path) -> Download:
     return Download(partial(bring_python, requirements), (requirements,), "bin/python")
 
 
 DOWNLOADS = {
-    "prism": npm(HERE, "@stoplight/prism-cli/dist/index.js"),
-    "redbot": python(REQUIREMENTS),
+    "prism": of_npm(HERE, "node_modules/@stoplight/prism-cli/dist/index.js"),
+    "redbot": of_pypi(REQUIREMENTS),
     "openai_tests": Download(bring_openai_tests, (REQUIREMENTS,), "source"),
-    "python_generators": python(CLIENT_REQUIREMENTS),
-    "node_generators": npm(OF_CLIENTS, "typescript/bin/tsc"),
+    "python_generators": of_pypi(CLIENT_REQUIREMENTS),
+    "node_generators": of_npm(OF_CLIENTS, "node_modules"),
 }
 
 
