@@ -33,11 +33,12 @@ from app.openai.fields import CompletionBody
 from app.operation.health import Readiness
 from app.operation.metrics import Metrics, ModelMetrics
 from app.scheduling.requests import MAX_INTEGER
+from app.serving.look import DEFAULT_FILE
 from app.settings import PREFIX, Settings
 from app.wire.openapi import FieldError, OpenAIError, Problem
 from model import checkpoint as checkpoints
 from model import errors
-from model.checkpoint import FORMAT
+from model.checkpoint import FILE_NAME, FORMAT
 from model.config import GATES, ModelConfig
 from model.decoding.scoring import Score
 from model.export.mxnet import CHAPTER_ORDER
@@ -47,8 +48,10 @@ from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MIN_TEMPERATURE
 from model.training.options import TrainingOptions
 from model.training.position import Position
 from model.training.report.events import EpochDone
+from model.training.report.journal import METRICS_NAME, PICTURE_NAME, SAMPLES_NAME, TENSORBOARD_NAME
 from model.training.report.record import HISTORY, training_record
-from model.training.run import RESUME_FORMAT
+from model.training.run import RESUME_FORMAT, RESUME_NAME
+from model.versions import FOLDER_NAME, MODEL_NAME
 from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -228,12 +231,18 @@ def test_settings_and_linked_files_exist(document: str) -> None:
         assert (ROOT / "docs" / target).exists(), target
     for target, place in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", document):
         text = (ROOT / "docs" / target).read_text("utf-8") if target else document
-        assert place in [
-            re.sub("[^a-z0-9_ -]", "", line.lower()).strip().replace(" ", "-") for line in text.splitlines()
-        ]
+        headings = re.findall(r"^#+ (.*)$", text, re.M)
+        assert place in [re.sub("[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in headings], place
 
 
 # Files.
+
+
+def test_the_files_of_a_model_are_described() -> None:
+    of_a_model = [FILE_NAME, f"{FOLDER_NAME}/<digest>.safetensors", RESUME_NAME, METRICS_NAME, SAMPLES_NAME]
+    of_a_model += [PICTURE_NAME, f"{TENSORBOARD_NAME}/"]
+    assert names(FORMATS, "path") == sorted([*(f"<name>/{file}" for file in of_a_model), DEFAULT_FILE])
+    assert f"`{MODEL_NAME.pattern}`" in FORMATS
 
 
 def test_the_metadata_of_a_model_file_are_described(tmp_path: Path) -> None:
