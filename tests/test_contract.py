@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import onnx
 import pytest
@@ -36,11 +36,13 @@ from app.scheduling.requests import MAX_INTEGER
 from app.serving.look import DEFAULT_FILE
 from app.settings import PREFIX, Settings
 from app.wire.openapi import FieldError, OpenAIError, Problem
+from app.wire.problems import from_domain
 from model import checkpoint as checkpoints
 from model import errors
 from model.checkpoint import FILE_NAME, FORMAT
 from model.config import GATES, ModelConfig
 from model.decoding.scoring import Score
+from model.errors import UnknownCharactersError
 from model.export.mxnet import CHAPTER_ORDER
 from model.export.onnx import to_onnx
 from model.language_model import Generation, LanguageModel
@@ -127,9 +129,16 @@ def allowed(kind: Any, bound: Mapping[str, Any]) -> str:
     return span(bound.get("ge"), bound.get("le")) if bound else ", ".join(f"`{name}`" for name in kind.model_fields)
 
 
+def kind_of(annotation: Any) -> Any:
+    """Without None, a name of its own and notes."""
+    if hasattr(annotation, "__value__"):
+        return kind_of(annotation.__value__)
+    return kind_of(get_args(annotation)[0]) if get_origin(annotation) in (UnionType, Annotated) else annotation
+
+
 def described(name: str, field: FieldInfo) -> list[str]:
     """A field's row, up to its meaning."""
-    kind = get_args(field.annotation)[0] if get_origin(field.annotation) is UnionType else field.annotation
+    kind = kind_of(field.annotation)
     found = {key: value for one in field.metadata for key, value in asdict(one).items() if value != MAX_INTEGER}
     kind_name = KINDS.get(get_origin(kind) or kind, "object")
     if field.is_required() or field.default in (None, []):
@@ -161,7 +170,6 @@ def test_every_field_is_described_with_its_bounds_and_its_default(route: str, bo
         ("in a completion", Completion),
         ("in each of `choices`", CompletionChoice),
         ("in a problem", Problem),
-        ("in each of `errors`", FieldError),
         ("in `error`", OpenAIError),
         ("in `/readyz`", Readiness),
     ],
@@ -172,6 +180,12 @@ def test_every_key_of_an_answer_is_described(title: str, body: type[BaseModel]) 
 
 def test_one_model_has_the_keys_of_the_list_and_those_that_are_described_apart() -> None:
     assert names(HTTP, "in one model") == sorted(ModelWithVersions.model_fields.keys() - ModelCard.model_fields.keys())
+
+
+def test_every_key_of_an_error_is_described() -> None:
+    unknown = from_domain(UnknownCharactersError({"a": [0]})).errors[0]
+    assert names(HTTP, "in each of `errors`") == sorted(FieldError.model_fields.keys() | unknown.keys())
+    assert names(HTTP, "in each of `unknown`") == sorted(unknown["unknown"][0])
 
 
 # HTTP: statuses, metrics, settings.
