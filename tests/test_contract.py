@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import onnx
 import pytest
@@ -133,7 +133,7 @@ def kind_of(annotation: Any) -> Any:
     """Without None, a name of its own and notes."""
     if hasattr(annotation, "__value__"):
         return kind_of(annotation.__value__)
-    return kind_of(get_args(annotation)[0]) if get_origin(annotation) in (UnionType, Annotated) else annotation
+    return kind_of(get_args(annotation)[0]) if get_origin(annotation) in (UnionType, Union, Annotated) else annotation
 
 
 def described(name: str, field: FieldInfo) -> list[str]:
