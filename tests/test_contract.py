@@ -25,6 +25,7 @@ from safetensors import safe_open
 
 import model
 from app.main import create_app
+from app.middleware.guard import WRONG_KEYS
 from app.native.answers import CharacterLogprob, CharacterScore, GenerateAnswer, ScoreAnswer, Timing
 from app.native.fields import GenerateFields, ScoreBody
 from app.native.models import ModelCard, ModelWithVersions, VersionCard
@@ -32,28 +33,39 @@ from app.openai.answers import Completion, CompletionChoice
 from app.openai.fields import CompletionBody
 from app.operation.health import Readiness
 from app.operation.metrics import Metrics, ModelMetrics
+from app.scheduling.parts import FLUSH_S
 from app.scheduling.requests import MAX_INTEGER
+from app.server.protocol import MIN_BODY_RATE
+from app.server.reading import MAX_HEAD_BYTES
 from app.serving.look import DEFAULT_FILE
 from app.settings import PREFIX, Settings
+from app.wire.bodies import MAX_PAIRS
+from app.wire.event_stream import KEEPALIVE_S
 from app.wire.openapi import FieldError, OpenAIError, Problem
 from app.wire.problems import from_domain
+from app.wire.validation import MAX_FIELD_ERRORS
 from model import checkpoint as checkpoints
 from model import errors
 from model.checkpoint import FILE_NAME, FORMAT
 from model.config import GATES, ModelConfig
 from model.decoding.scoring import Score
+from model.engines.onnx_graph import IR_VERSION, OPSET
+from model.engines.onnxruntime import MAX_THREADS
 from model.errors import UnknownCharactersError
 from model.export.mxnet import CHAPTER_ORDER
-from model.export.onnx import to_onnx
+from model.export.onnx import TOLERANCE, to_onnx
+from model.files import MAX_HEADER_BYTES, START_BYTES
 from model.language_model import Generation, LanguageModel
+from model.plain_record import MAX_DEPTH
 from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MIN_TEMPERATURE
 from model.training.options import TrainingOptions
 from model.training.position import Position
 from model.training.report.events import EpochDone
 from model.training.report.journal import METRICS_NAME, PICTURE_NAME, SAMPLES_NAME, TENSORBOARD_NAME
-from model.training.report.record import HISTORY, training_record
+from model.training.report.record import HISTORY, MAX_HISTORY, training_record
+from model.training.report.samples import WINDOW
 from model.training.run import RESUME_FORMAT, RESUME_NAME
-from model.versions import FOLDER_NAME, MODEL_NAME
+from model.versions import FOLDER_NAME, KEPT, MODEL_NAME
 from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -247,6 +259,33 @@ def test_settings_and_linked_files_exist(document: str) -> None:
         text = (ROOT / "docs" / target).read_text("utf-8") if target else document
         headings = re.findall(r"^#+ (.*)$", text, re.M)
         assert place in [re.sub("[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in headings], place
+
+
+def test_the_numbers_in_sentences_are_those_of_the_code() -> None:
+    sentences = {
+        HTTP: (
+            f"about every {FLUSH_S * 1000:g} ms",
+            f"Where nothing was sent for {KEEPALIVE_S:g} s",
+            f"at most {MAX_PAIRS} fields, and a head of at most {MAX_HEAD_BYTES:,} bytes",
+            f"{MIN_BODY_RATE:,} bytes per second",
+            f"at most {MAX_FIELD_ERRORS};",
+            f"After {WRONG_KEYS.amount} wrong keys within a {WRONG_KEYS.GRANULARITY.name}",
+        ),
+        FORMATS: (
+            f"models that were replaced, the last {KEPT};",
+            f"a header of more than {MAX_HEADER_BYTES // 2**20} MiB",
+            f"in the first {START_BYTES} bytes",
+            f"nests at most {MAX_DEPTH} deep",
+            f"at most {MAX_HISTORY} objects",
+            f"windows of {WINDOW} characters",
+            f"operator set {OPSET}, IR version {IR_VERSION}",
+            f"differ by at most {TOLERANCE:g}",
+        ),
+        LIBRARY: (f"all cores, up to {MAX_THREADS}",),
+    }
+    for document, expected in sentences.items():
+        text = " ".join(document.split())
+        assert [sentence for sentence in expected if sentence not in text] == []
 
 
 # Files.
