@@ -20,16 +20,11 @@ from fastapi.testclient import TestClient
 from model import checkpoint as checkpoints
 from model.training.options import TrainingOptions
 from tests.app.conftest import client_of
+from tests.contract.pages import FORMATS, HTTP, LIBRARY, blocks
 from tests.models import CELLS, random_checkpoint
 
-ROOT = Path(__file__).parent.parent
-HTTP, FORMATS, LIBRARY = [(ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("http", "formats", "library")]
 URL = "http://127.0.0.1:8000"
-WRITTEN_BEFORE = Path(__file__).parent / "model" / "written-before.safetensors"
-
-
-def blocks(document: str, kind: str = r"\w+") -> list[tuple[str, str]]:
-    return re.findall(rf"^```({kind})\n(.*?)^```$", document, re.M | re.S)
+WRITTEN_BEFORE = Path(__file__).parent / "written-before.safetensors"
 
 
 @pytest.fixture(scope="module")
