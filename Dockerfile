@@ -49,7 +49,8 @@ FROM dependencies AS training
 COPY model/ /src/model/
 COPY nextchar/ /src/nextchar/
 WORKDIR /src
-RUN python -m nextchar train --preset quick --out /models/lyrics \
+# Its epochs end the training, not the clock: a slow builder makes the same model.
+RUN python -m nextchar train --preset quick --time-budget 3600 --out /models/lyrics \
     && rm -f /models/lyrics/resume.safetensors
 
 
