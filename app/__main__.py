@@ -2,7 +2,7 @@
 
 A first signal makes the service not ready at once; open requests finish, new ones get 503, then the process exits 0.
 Settings that cannot be used, a GPU among them that is not there, end the start with exit status 2, and an address that
-cannot be listened on with 3, which may be another when it is tried again.
+cannot be listened on with 3, which may be another when it is tried again. A decode thread that hangs ends it with 4.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if __name__ == "__main__":
     gc.disable()  # until all is imported: looking for garbage among the modules takes a fourth of the start
 
 import faulthandler
+import os
 import sys
 from contextlib import closing
 from functools import partial
@@ -28,6 +29,7 @@ from app.server.descriptors import connections_that_fit
 from app.server.graceful import GracefulServer
 from app.server.listening import ListenError, Listening
 from app.server.protocol import Limits, Protocol
+from app.serving.hang import HangWatch
 from app.serving.service import Service
 from app.settings import PREFIX, Settings, SettingsError, from_environment, given_descriptors, service_links
 from model.engines.choice import check
@@ -35,7 +37,8 @@ from model.errors import DeviceError, NextcharError
 
 log = structlog.get_logger()
 
-WRONG_SETTINGS, CANNOT_LISTEN = 2, 3
+WRONG_SETTINGS, CANNOT_LISTEN, HANGS = 2, 3, 4
+ON_THE_CPU = f"; to compute on the CPU, set {PREFIX}DEVICE=cpu (with Docker Compose, COMPOSE_PROFILES=cpu)"
 
 
 def main() -> int:
@@ -80,6 +83,8 @@ def serve(settings: Settings, listening: Listening) -> int:
     server = GracefulServer(
         config, listening, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop
     )
+    if limit_s := settings.hang_limit_s():
+        HangWatch(service.registry, limit_s, partial(os._exit, HANGS), lambda: service.draining).start()
     gc.freeze()  # what is there now stays: a collection while requests are answered need not look at it
     gc.enable()
     server.run()
@@ -96,8 +101,8 @@ def check_device(settings: Settings) -> None:
     try:
         check("gpu" if settings.device == "gpu" else "cpu", settings.engine)
     except DeviceError as error:
-        asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "ENGINE is 'mxnet'"
-        raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}") from error
+        asked, instead = ("DEVICE is 'gpu'", ON_THE_CPU) if settings.device == "gpu" else ("ENGINE is 'mxnet'", "")
+        raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}{instead}") from error
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -51,8 +51,8 @@ ROOMS = {
         "app/middleware/ app/native/ app/openai/ app/operation/ app/serving/ app/settings.py app/web/ app/wire/"
     ),
     "app/__main__.py": (
-        "app/main.py app/middleware/forwarded.py app/operation/log.py app/server/ app/serving/service.py "
-        "app/settings.py model/engines/choice.py model/errors.py"
+        "app/main.py app/middleware/forwarded.py app/operation/log.py app/server/ app/serving/hang.py "
+        "app/serving/service.py app/settings.py model/engines/choice.py model/errors.py"
     ),
     "model/arrays.py": "",
     "model/errors.py": "",

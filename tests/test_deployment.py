@@ -66,6 +66,7 @@ def test_a_service_has_only_keys_that_compose_knows(service: str) -> None:
 def test_no_image_floats(service: str) -> None:
     tag = SERVICES[service]["image"].rsplit("/", 1)[-1].partition(":")[2]
     assert re.match(r"v?\d+\.\d+\.\d+", tag), f"{service}: {tag} is not a whole version"
+    assert (service in OWN) != bool(re.search(r"@sha256:[0-9a-f]{64}$", tag)), f"{service}: {tag} has no digest"
     assert "latest" not in (ROOT / "docker-compose.yml").read_text("utf-8")
 
 
@@ -101,6 +102,28 @@ def test_only_the_gpu_service_asks_for_a_card_which_would_stop_any_other_host() 
     [card] = SERVICES["nextchar-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert card == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     assert all("deploy" not in about for name, about in SERVICES.items() if name != "nextchar-gpu")
+
+
+def set_in(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize(("service", "device"), [("nextchar-gpu", "gpu"), ("nextchar-cpu", "cpu")])
+def test_a_profile_computes_where_its_name_says_unless_a_person_says_another(service: str, device: str) -> None:
+    own, persons = SERVICES[service]["env_file"]  # the later one counts
+    assert set_in(own["path"]) == {"NEXTCHAR_DEVICE": device}
+    assert own.get("required", True)
+    assert persons == {"path": ".env.local", "required": False}
+    assert "NEXTCHAR_DEVICE" not in SERVICES[service]["environment"], "which goes before every file"
+    assert "NEXTCHAR_DEVICE" not in read().stages[-1].environment(), "whoever runs the image alone is told in the log"
+
+
+@pytest.mark.parametrize("accelerator", ["mxnet-cu117", "onnxruntime-gpu", "cpu"])
+def test_which_image_is_for_which_card_is_on_the_first_screen(accelerator: str) -> None:
+    first_screen = (ROOT / "docs" / "container.md").read_text("utf-8").splitlines()[:25]
+    cards = {"mxnet-cu117": "Maxwell to Ada", "onnxruntime-gpu": "Hopper", "cpu": "none"}[accelerator]
+    assert [line for line in first_screen if line.startswith(f"| `{accelerator}`") and cards in line]
 
 
 @pytest.mark.parametrize("service", OWN)
