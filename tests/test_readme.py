@@ -1,4 +1,4 @@
-"""The README's commands run, its answers have the shape of real ones, its tables and that of the settings are the code's."""
+"""The README's commands run, its answers have the shape of real ones, its tables are those of the code."""
 
 from __future__ import annotations
 
