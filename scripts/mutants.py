@@ -67,6 +67,7 @@ ALSO = {
     "model/sampling/rows.py": ["tests/model/sampling/test_rows.py"],
     "model/decoding/scoring.py": ["tests/model/test_evaluation.py"],
     "model/training/options.py": ["tests/model/training/test_trainer.py"],
+    "model/training/setting.py": ["tests/model/training/test_options.py"],
     "model/training/trainer.py": ["tests/model/training/test_updates.py"],
     "nextchar/__main__.py": ["tests/nextchar/test_commands.py"],
     "nextchar/progress.py": ["tests/nextchar/test_terminal.py", "tests/nextchar/test_train.py"],

@@ -86,9 +86,11 @@ ROOMS = {
     ),
     "model/training/optimisation/initialise.py": "model/arrays.py model/config.py",
     "model/training/position.py": "model/errors.py",
+    "model/training/setting.py": "model/errors.py",
     "model/training/resuming.py": "model/errors.py",
     "model/training/options.py": (
-        "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py"
+        "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py "
+        "model/training/setting.py"
     ),
     "model/training/ending.py": "model/training/options.py model/training/position.py",
     "model/training/optimisation/": "model/arrays.py model/config.py model/kernels/ model/training/options.py",
@@ -129,9 +131,11 @@ ROOMS = {
     "nextchar/models.py": "model/errors.py model/versions.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
     "nextchar/serve.py": "app/__main__.py",
+    "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
         "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/training/__init__.py "
-        "model/training/presets.py model/training/report/journal.py model/training/run.py nextchar/progress.py"
+        "model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
+        "nextchar/options.py nextchar/progress.py"
     ),
     "nextchar/__main__.py": (  # by name, when one is called
         "nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py nextchar/runs.py "
