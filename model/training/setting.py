@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
-from model.errors import OptionError
+from model.errors import OptionError, show
 
 Group = Literal["time", "model", "training", "validation and samples", "machine", "files"]
 T = TypeVar("T")
@@ -46,16 +46,18 @@ class Setting:
     def check(self, name: str, value: object) -> None:
         """Raises OptionError that names the setting, the value and what is allowed."""
         if self.choices and value not in self.choices:
-            raise OptionError(name, f"{value!r} is not one of {', '.join(self.choices)}")
+            raise OptionError(name, f"{show(value)} is not one of {', '.join(self.choices)}")
         if self.bounds is None or (value is None and self.off):
             return
         low, high = self.bounds
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise OptionError(name, f"{value!r} is not a number")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise OptionError(name, f"{show(value)} is not a number")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise OptionError(name, f"{value} is not a number")
         if isinstance(low, int) and isinstance(high, int) and not isinstance(value, int):
-            raise OptionError(name, f"{value!r} is not a whole number")
+            raise OptionError(name, f"{show(value)} is not a whole number")
         if not low <= value <= high:
-            raise OptionError(name, f"{value} is not from {low} to {high}")
+            raise OptionError(name, f"{show(value)} is not from {low} to {high}")
         if self.above and value == low:
             raise OptionError(name, f"{value:g} would learn nothing; it must be above {low:g}")
 

@@ -53,6 +53,12 @@ def test_what_is_no_finite_number_is_refused(name: str, value: Any) -> None:
         with_one(name, value)
 
 
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_number_that_no_float_has_room_for_is_refused_and_not_written_out(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}: a number of over 77 digits is not from"):
+        with_one(name, 10**400)
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"{name}: 2.5 is not a whole number"):
