@@ -123,6 +123,12 @@ ROOMS = {
         "model/checkpoint.py model/training/__init__.py model/training/report/events.py model/training/run.py "
         "nextchar/terminal.py"
     ),
+    "nextchar/benchmarks/": (
+        "model/__init__.py model/arrays.py model/checkpoint.py model/config.py model/decoding/ model/engines/ "
+        "model/errors.py model/kernels/ model/language_model.py model/processor.py model/text/ "
+        "model/training/backend.py model/training/backends/cpu/ model/training/optimisation/"
+    ),
+    "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/",
     "nextchar/evaluate.py": (
         "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
     ),
@@ -130,6 +136,10 @@ ROOMS = {
     "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
     "nextchar/models.py": "model/errors.py model/versions.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
+    "nextchar/score.py": (
+        "model/__init__.py model/checkpoint.py model/decoding/scoring.py model/errors.py model/text/corpus.py "
+        "nextchar/terminal.py"
+    ),
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
@@ -138,8 +148,8 @@ ROOMS = {
         "nextchar/options.py nextchar/progress.py"
     ),
     "nextchar/__main__.py": (  # by name, when one is called
-        "nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py nextchar/runs.py "
-        "nextchar/serve.py nextchar/train.py"
+        "nextchar/benchmark.py nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py "
+        "nextchar/runs.py nextchar/score.py nextchar/serve.py nextchar/train.py"
     ),
 }
 # What single modules may import beyond their room.
@@ -149,6 +159,7 @@ ALONE = {
     "model/export/onnx.py": "model/training/backend.py model/training/backends/choice.py",
     "model/training/backends/choice.py": "model/reference/device.py",
     "model/training/backends/mxnet.py": "model/reference/",
+    "nextchar/benchmarks/mxnet_peers.py": "model/reference/ model/training/backends/mxnet.py",
 }
 # What makes two runs differ: the time, numbers that nobody can foresee, threads, the event loop. These rooms are handed
 # it, and import of it only what stands behind a module here.

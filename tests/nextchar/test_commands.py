@@ -45,6 +45,22 @@ def test_a_command_has_the_options_and_the_words_of_its_module(name: str) -> Non
         assert called(name, *arguments) == (result.exit_code, result.output)
 
 
+def test_what_the_documents_call_is_there_with_its_options() -> None:
+    found = []
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name, arguments in re.findall(
+            r"(?:scripts/(?=\w+\.py)|nextchar )(\w+)(?:\.py)?((?: [^\n`#;|]+)?)", file.read_text("utf-8")
+        ):
+            if name in COMMANDS:
+                command = get_command(import_module(f"nextchar.{name}").program)
+                words = arguments.split()
+                command = getattr(command, "commands", {}).get(words[0] if words else "", command)
+                known = {option for parameter in command.params for option in parameter.opts}
+                assert set(re.findall(r"--[\w-]+", arguments)) <= known | {"--help"}, f"{file.name}: {name}{arguments}"
+                found.append(name)
+    assert {"train", "generate", "models", "benchmark"} <= set(found)
+
+
 def test_an_exit_code_of_a_command_is_that_of_the_whole(tmp_path: Path) -> None:
     assert called("models", "list", str(tmp_path)) == (1, f"{tmp_path}: holds no model and no version of one\n")
     assert called("runs", str(tmp_path))[0] == 0
