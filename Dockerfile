@@ -9,6 +9,8 @@
 # The digest is given by docker-compose.yml: an image built from another base keeps working without it.
 ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04
 ARG ACCELERATOR=mxnet-cu117
+# The project's, which pyproject.toml says and a Dockerfile cannot read.
+ARG VERSION=0.1.0
 
 
 # What both the build and the service stand on: the base's own Python, and the libraries that the wheels expect
@@ -48,6 +50,10 @@ FROM dependencies AS training
 COPY model/ /src/model/
 COPY nextchar/ /src/nextchar/
 WORKDIR /src
+ARG VERSION
+# For the model's record: no package is installed here that could say it.
+RUN mkdir "nextchar-$VERSION.dist-info" \
+    && printf 'Metadata-Version: 2.1\nName: nextchar\nVersion: %s\n' "$VERSION" > "nextchar-$VERSION.dist-info/METADATA"
 RUN python -m nextchar train --preset quick --out /models/lyrics \
     && rm -f /models/lyrics/resume.safetensors
 
@@ -75,7 +81,7 @@ COPY --from=application /app /app
 COPY LICENSE /app/
 
 ARG ACCELERATOR
-ARG VERSION=0.1.0
+ARG VERSION
 ARG REVISION=
 LABEL org.opencontainers.image.title="Nextchar" \
       org.opencontainers.image.description="Serves a character-level recurrent language model over HTTP ($ACCELERATOR)" \

@@ -6,8 +6,8 @@ list of commands is there at once.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -25,6 +25,8 @@ COMMANDS = {
     "serve": "Serves the models over HTTP with the settings of the environment, until SIGTERM or Ctrl-C.",
 }
 
+NAME = "nextchar"  # of what is installed
+
 program = typer.Typer(
     help="Trains a character-level recurrent language model on your own text and serves what it would write next.",
     add_completion=False,
@@ -37,6 +39,24 @@ class Named(TyperCommand):
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         return get_command(import_module(f"nextchar.{self.name}").program).make_context(*args, **options)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(NAME, metadata.version(NAME))
+        except metadata.PackageNotFoundError:
+            print("nextchar, of unknown version: it is not installed")
+        raise typer.Exit
+
+
+@program.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Those of all commands together."""
 
 
 def nothing() -> None:
