@@ -147,6 +147,7 @@ ROOMS = {
         "model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
         "nextchar/options.py nextchar/progress.py"
     ),
+    "nextchar/start.py": "nextchar/__main__.py",
     "nextchar/__main__.py": (  # by name, when one is called
         "nextchar/benchmark.py nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py "
         "nextchar/runs.py nextchar/score.py nextchar/serve.py nextchar/train.py"

@@ -41,4 +41,4 @@ def test_checkers_are_told_that_each_package_has_types(distribution: Distributio
 
 
 def test_the_command_that_is_installed_is_the_one_of_the_package(distribution: Distribution) -> None:
-    assert distribution.entry_points == {"console_scripts": ["nextchar = nextchar.__main__:program"]}
+    assert distribution.entry_points == {"console_scripts": ["nextchar = nextchar.start:main"]}
