@@ -10,6 +10,8 @@
 # The digest is given by docker-compose.yml: an image built from another base keeps working without it.
 ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04
 ARG ACCELERATOR=mxnet-cu117
+# The project's, which pyproject.toml says and a Dockerfile cannot read.
+ARG VERSION=0.1.0
 
 
 # What both the build and the service stand on: the base's own Python, and the libraries that the wheels expect
@@ -49,6 +51,10 @@ FROM dependencies AS training
 COPY model/ /src/model/
 COPY nextchar/ /src/nextchar/
 WORKDIR /src
+ARG VERSION
+# For the model's record: no package is installed here that could say it.
+RUN mkdir "nextchar-$VERSION.dist-info" \
+    && printf 'Metadata-Version: 2.1\nName: nextchar\nVersion: %s\n' "$VERSION" > "nextchar-$VERSION.dist-info/METADATA"
 # Its epochs end the training, not the clock: a slow builder makes the same model.
 RUN python -m nextchar train --preset quick --time-budget 3600 --out /models/lyrics \
     && rm -f /models/lyrics/resume.safetensors
@@ -77,7 +83,7 @@ COPY --from=application /app /app
 COPY LICENSE /app/
 
 ARG ACCELERATOR
-ARG VERSION=0.1.0
+ARG VERSION
 ARG REVISION=
 LABEL org.opencontainers.image.title="Nextchar" \
       org.opencontainers.image.description="Serves a character-level recurrent language model over HTTP ($ACCELERATOR)" \

@@ -44,6 +44,8 @@ def main(
             console.print(f"saved {file}")
             return
         loaded = checkpoints.load(checkpoint)
+        if onnx is None and to_mxnet is None:
+            raise typer.BadParameter("give --onnx, --to-mxnet or --from-mxnet")
         if onnx is not None:
             difference = write_onnx(loaded, onnx)
             console.print(f"wrote {onnx}; its logits are within {difference:.1e} of a second implementation's")

@@ -123,4 +123,5 @@ def test_the_image_says_what_it_is() -> None:
 def test_the_version_is_the_projects() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version is not None
-    assert f"VERSION={version[1]}" in FINAL.values("ARG")
+    assert FILE.arguments["VERSION"] == version[1]
+    assert "VERSION" in FINAL.values("ARG")
