@@ -22,8 +22,10 @@ from app.middleware.last_resort import LastResort
 from app.middleware.plain_path import PlainPath
 from app.middleware.request_log import RequestLog
 from app.native import generate, models, score
-from app.native.fields import GenerateBody, GenerateQuery, ScoreBody
+from app.native.answers import GenerateChunk
+from app.native.fields import GenerateBody, ScoreBody
 from app.openai import completions as openai
+from app.openai.answers import CompletionChunk
 from app.openai.fields import CompletionBody
 from app.operation import health
 from app.operation.metrics import Metrics, ModelMetrics
@@ -32,8 +34,7 @@ from app.serving.service import Service
 from app.serving.watch import Watch
 from app.settings import Settings, left_open
 from app.web import page
-from app.wire.handlers import install
-from app.wire.openapi import Problem, drop_unused_errors
+from app.wire import document, handlers
 
 log = structlog.get_logger()
 
@@ -63,17 +64,21 @@ def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAP
         title="Nextchar",
         version=version("nextchar"),
         summary="Writes what would come next, with a character-level recurrent language model of your own text.",
+        description=document.DESCRIPTION,
+        license_info=document.LICENSE,
+        openapi_tags=document.TAGS,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.service = service
-    install(app)
+    handlers.install(app)
     figures = metrics.router()
     for router in (generate.router, score.router, models.router, openai.router, health.router, figures, page.router):
         app.include_router(router)
         _add_head(app, router)
-    _name_schemas(app)
+    named = (GenerateBody, ScoreBody, CompletionBody, GenerateChunk, CompletionChunk)
+    document.install(app, named, needs_key=bool(settings.keys()))
 
     # From the inside out: the last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -105,20 +110,3 @@ def _add_head(app: FastAPI, router: APIRouter) -> None:
     for route in router.routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-
-
-def _name_schemas(app: FastAPI) -> None:
-    """Puts the schemas that routes refer to by name into the OpenAPI document."""
-    make = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = make()
-        drop_unused_errors(document)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for named in (Problem, GenerateBody, GenerateQuery, ScoreBody, CompletionBody):
-            schema = named.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs", {}))
-            schemas[named.__name__] = schema
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

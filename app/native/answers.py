@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -11,67 +11,93 @@ from app.native import tokens as state_token
 from app.scheduling.requests import Result, Written
 from app.serving.question import Question
 from app.wire.long_json import Long
+from app.wire.schemas import Absent, FinishReason
 from model.decoding.measure import Measured, part_of
+
+_LOGPROBS = "One for each character that was written; absent where `logprobs` was not asked for."
+_MODEL = "The name of the model that answered."
 
 
 class Timing(BaseModel):
-    queue_ms: float
-    decode_ms: float
-    chars_per_second: float
+    """How long it took."""
+
+    queue_ms: float = Field(description="From arrival to the first step, in milliseconds.")
+    decode_ms: float = Field(description="From there to the last character, in milliseconds.")
+    chars_per_second: float = Field(description="Characters written in that time, those of all continuations together.")
 
 
 class Alternative(BaseModel):
-    character: str
-    logprob: float
+    """A character that the model might have written there."""
+
+    character: str = Field(description="The character.")
+    logprob: float = Field(description="Natural logarithm of its probability, before temperature.")
 
 
 class CharacterLogprob(BaseModel):
-    """Natural logarithm of the probability the model gave the character, before temperature; its likeliest rivals."""
+    """How likely the model found a character that was written."""
 
-    character: str
-    logprob: float
-    alternatives: list[Alternative]
+    character: str = Field(description="The character.")
+    logprob: float = Field(description="Natural logarithm of its probability, before temperature.")
+    alternatives: list[Alternative] = Field(
+        description="The likeliest characters there, the likeliest first, as many as were asked for."
+    )
 
 
 class Choice(BaseModel):
-    """One continuation. text = prefix as the model saw it + generated."""
+    """One continuation."""
 
-    text: str
-    generated: str
-    finish_reason: Literal["length", "stop"]
-    seed: int | None = Field(None, description="Gives the same text again; null where it was greedy.")
-    logprobs: list[CharacterLogprob] | None = None
-    state: str | None = None
+    text: str = Field(description="The prefix as the model read it, and what was written.")
+    generated: str = Field(description="What was written.")
+    finish_reason: FinishReason = Field(description="Why it ended.")
+    seed: int | None = Field(description="Gives the same text again; null where it was greedy.")
+    logprobs: list[CharacterLogprob] | Absent = Field(None, description=_LOGPROBS)
+    state: str | Absent = Field(
+        None, description="A token that goes on from here; absent where `return_state` was not asked for."
+    )
 
 
 class GenerateAnswer(Choice):
-    prefix: str
-    model: str
-    timing: Timing
-    unmatchable_stops: list[str] | None = Field(
+    """What was written. The first continuation is the answer itself."""
+
+    prefix: str = Field(description="The prefix as the model read it.")
+    model: str = Field(description=_MODEL)
+    timing: Timing = Field(description="How long it took, all continuations together.")
+    unmatchable_stops: list[str] | Absent = Field(
         None,
         description="Those of `stop` with a character that this model never writes; absent where there are none.",
     )
-    choices: list[Choice] | None = Field(None, description="All n continuations, where n > 1; the first is above too.")
+    choices: list[Choice] | Absent = Field(
+        None, description="All continuations, the first one too; absent where `n` is 1."
+    )
+
+
+class GenerateChunk(BaseModel):
+    """What was written since the chunk before, in a stream."""
+
+    text: str = Field(description="The characters.")
+    index: int = Field(description="Of which continuation, from 0.")
+    logprobs: list[CharacterLogprob] | Absent = Field(None, description=_LOGPROBS)
 
 
 class CharacterScore(BaseModel):
-    character: str
-    logprob: float = Field(description="Nats.")
-    rank: int = Field(description="1 where it was the likeliest.")
+    """How likely the model found one character of a text."""
+
+    character: str = Field(description="The character.")
+    logprob: float = Field(description="Natural logarithm of its probability.")
+    rank: int = Field(description="Its place among all characters by probability; 1 where it was the likeliest.")
     entropy: float = Field(description="Of the model's distribution there, in nats.")
 
 
 class ScoreAnswer(BaseModel):
-    """The first character has nothing before it: it is read, not scored."""
+    """How likely the model found a text. The first character has nothing before it: it is read, not scored."""
 
-    text: str
-    model: str
-    characters: list[CharacterScore]
-    total: float = Field(description="Log-probability of the text after its first character, nats.")
-    mean: float = Field(description="Per scored character, nats.")
-    perplexity: float
-    bits_per_char: float
+    text: str = Field(description="The text as the model read it.")
+    model: str = Field(description=_MODEL)
+    characters: list[CharacterScore] = Field(description="One for each character but the first.")
+    total: float = Field(description="Log-probability of the text after its first character, in nats.")
+    mean: float = Field(description="Of each scored character, in nats; 0 where there is none.")
+    perplexity: float = Field(description="Between how many characters the model wavered on average.")
+    bits_per_char: float = Field(description="What each scored character costs, in bits.")
 
 
 def answer(asked: Question, result: Result, secret: bytes) -> dict[str, Any]:

@@ -10,12 +10,23 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
 from app.scheduling.requests import MAX_INTEGER, MAX_LOGPROBS, MAX_N, MAX_STOP_CHARS, MAX_STOPS
 from app.wire.json_fields import JsonFields, list_of_one
 from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MAX_TOP_K, MIN_TEMPERATURE
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
+# A name of its own in the document: of a choice without one that may be null, generators make several classes.
+OnUnknown = TypeAliasType(
+    "OnUnknown",
+    Annotated[
+        Literal["error", "skip"],
+        Field(description="Characters never seen in training: `error` refuses them, `skip` leaves them out."),
+    ],
+)
+_MODEL = "Which model answers; the default one if not given."
+_UNKNOWN = "What becomes of characters never seen in training."
 
 
 class GenerateFields(BaseModel):
@@ -50,8 +61,8 @@ class GenerateFields(BaseModel):
     logprobs: int | None = Field(
         None, ge=0, le=MAX_LOGPROBS, description="Report log-probabilities, with this many likeliest alternatives."
     )
-    unknown: Literal["error", "skip"] = Field("error", description="What becomes of characters never seen in training.")
-    model: str | None = Field(None, max_length=64, description="Which model answers; the default one if not given.")
+    unknown: OnUnknown = Field("error", description=_UNKNOWN)
+    model: str | None = Field(None, max_length=64, description=_MODEL)
     state: str | None = Field(
         None, max_length=MAX_INTEGER, repr=False, description="A continuation token: go on where it ended."
     )
@@ -72,7 +83,7 @@ class GenerateQuery(GenerateFields):
 
 
 class GenerateBody(GenerateFields, JsonFields):
-    """The fields as a JSON body."""
+    """What to continue and how: exactly one of `prefix` and `state`."""
 
     @field_validator(
         "stop", mode="before", json_schema_input_type=Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)]
@@ -83,6 +94,8 @@ class GenerateBody(GenerateFields, JsonFields):
 
 
 class ScoreBody(JsonFields):
+    """What to score."""
+
     text: str = Field(min_length=1, repr=False, description="Text to score.")
-    model: str | None = Field(None, max_length=64)
-    unknown: Literal["error", "skip"] = "error"
+    model: str | None = Field(None, max_length=64, description=_MODEL)
+    unknown: OnUnknown = Field("error", description=_UNKNOWN)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.native.answers import GenerateAnswer, answer
+from app.native.answers import GenerateAnswer, GenerateChunk, answer
 from app.native.asking import question_of
 from app.native.event_id import DONE, Place
 from app.native.fields import GenerateBody, GenerateFields, GenerateQuery
@@ -23,17 +23,24 @@ from app.wire.body_kind import FORM, JSON
 from app.wire.disconnect import until_gone
 from app.wire.event_stream import HEADERS, MEDIA_TYPE, accepts_events, event_stream
 from app.wire.long_json import response
-from app.wire.openapi import A_BODY, EVENTS, EVERY_ROUTE, problem_responses
-from app.wire.problems import field_problem
+from app.wire.openapi import A_BODY, EVERY_ROUTE, Problem, form_of, problem_responses, reference
+from app.wire.openapi import events as declared_events
+from app.wire.schemas import query_parameters
+from app.wire.validation import from_errors
+from model.errors import show
 
 router = APIRouter(tags=["generate"])
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": GenerateAnswer,
-        "content": EVENTS,
-        "description": "The text; with stream=true, events: `chunk` …, then `done` (this same body) or `error`. "
-        "So too where `stream` is not given and `Accept` names text/event-stream, as an EventSource does.",
+        "content": declared_events(
+            "Events `chunk` with a GenerateChunk each, then `done` with the GenerateAnswer, or `error` with a Problem. "
+            "Each has an `id`, but `error`.",
+            *(GenerateChunk, GenerateAnswer, Problem),
+        ),
+        "description": "The text, or with `stream` its events; so too where `stream` is not given and `Accept` names "
+        "text/event-stream, as an EventSource does.",
     },
     204: {"description": "With Last-Event-ID `done`: the stream has ended, there is nothing more."},
     **problem_responses(404, 409, 422, *EVERY_ROUTE),
@@ -45,33 +52,41 @@ _LAST_EVENT_ID = {
     "description": "Resume a stream behind this event, with the same fields as before. Behind `done`: 204.",
     "schema": {"type": "string"},
 }
-_PARAMETERS = {
-    "parameters": [
-        {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": schema}
-        for name, schema in GenerateQuery.model_json_schema()["properties"].items()
-    ]
-    + [_LAST_EVENT_ID]
-}
+_PARAMETERS = {"parameters": [*query_parameters(GenerateQuery), _LAST_EVENT_ID]}
 _BODY = {
     "requestBody": {
+        "description": "The fields that are not in the query.",
         "content": {
-            JSON: {"schema": {"$ref": "#/components/schemas/GenerateBody"}},
-            FORM: {"schema": {"$ref": "#/components/schemas/GenerateQuery"}},
-        }
+            JSON: {"schema": reference("GenerateBody")},
+            FORM: {"schema": form_of("GenerateBody")},
+        },
     }
 }
 _LISTS = frozenset({"stop"})
 
 
-@router.get("/generate", responses=_RESPONSES, openapi_extra=_PARAMETERS)
+@router.get(
+    "/generate",
+    operation_id="generate_by_query",
+    summary="Continue a text, asked for in the query",
+    responses=_RESPONSES,
+    openapi_extra=_PARAMETERS,
+)
 async def generate_from_query(request: Request, service: ServiceOf) -> Response:
     """Continues a prefix. Greedy unless `temperature` is above 0."""
     return await generate(request, service, read_query(request))
 
 
-@router.post("/generate", responses=_BODY_RESPONSES, openapi_extra={**_PARAMETERS, **_BODY})
+@router.post(
+    "/generate",
+    operation_id="generate",
+    summary="Continue a text",
+    responses=_BODY_RESPONSES,
+    openapi_extra={**_PARAMETERS, **_BODY},
+)
 async def generate_from_query_or_body(request: Request, service: ServiceOf) -> Response:
-    """Continues a prefix. Fields may come as query parameters, in a JSON body or in a form, each in one of these."""
+    """Continues a prefix. Fields may come in a JSON body or in a form, and in the query. One that is in both must have
+    one value."""
     query = read_query(request)
     return await generate(request, service, merge(query, await read_body(request)))
 
@@ -85,11 +100,15 @@ async def read_body(request: Request) -> GenerateFields:
 
 
 def merge(query: GenerateFields, body: GenerateFields) -> GenerateFields:
-    """The fields of both. Raises ProblemError for one that was given twice."""
-    twice = sorted(query.model_fields_set & body.model_fields_set)
-    if twice:
-        raise field_problem(twice[0], "is in the query and in the body; give it once")
+    """The fields of both. Raises ProblemError for those that have another value in each."""
     given = {name: getattr(query, name) for name in query.model_fields_set}
+    errors = [
+        {"field": name, "message": f"is {show(value)} in the query and {show(other)} in the body; give it once"}
+        for name, value in sorted(given.items())
+        if name in body.model_fields_set and (other := getattr(body, name)) != value
+    ]
+    if errors:
+        raise from_errors(errors)
     return body.model_copy(update=given) if given else body
 
 

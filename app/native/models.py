@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from app.refusals import NoSuchModel
 from app.serving.service import Service, ServiceOf
 from app.wire.json import dump
 from app.wire.openapi import EVERY_ROUTE, problem_responses
+from app.wire.schemas import Absent
 from model.errors import show
 from model.versions import Version
 
@@ -20,46 +21,71 @@ router = APIRouter(tags=["models"])
 
 
 class ModelCard(BaseModel):
-    """What is not ready has no more than the first four of these, unless it was loaded once."""
+    """A model. One that was never loaded has its first four fields alone."""
 
-    name: str
-    default: bool
-    ready: bool
+    name: str = Field(description="Its name, which is that of its folder.")
+    default: bool = Field(description="Whether it answers where no model is named.")
+    ready: bool = Field(description="Whether it answers.")
     problem: str | None = Field(
-        description="With `ready` true: the newest file does not verify, the one before serves."
+        description="Why it does not answer; null where nothing is wrong. With `ready` true: the newest file does not "
+        "verify, the one before serves."
     )
-    digest: str | None = Field(None, description="SHA-256 of the weights.")
-    config: dict[str, Any] | None = None
-    training: dict[str, Any] | None = Field(None, description="What the training run wrote about itself.")
-    engine: str | None = None
-    device: str | None = None
+    digest: str | Absent = Field(None, description="SHA-256 of the weights.")
+    config: dict[str, Any] | Absent = Field(None, description="Its kind and its sizes, and how it reads a text.")
+    training: dict[str, Any] | Absent = Field(None, description="What the training run wrote about itself.")
+    engine: str | Absent = Field(None, description="What computes: `onnxruntime` or `mxnet`.")
+    device: str | Absent = Field(None, description="What it computes on.")
 
 
 class ModelCards(BaseModel):
-    models: list[ModelCard]
+    """All models."""
+
+    models: list[ModelCard] = Field(description="The models, by name.")
 
 
 class VersionCard(BaseModel):
-    digest: str
-    saved_at: str | None
-    train_perplexity: float | None
-    validation_perplexity: float | None
-    problem: str | None
+    """A version that was replaced."""
+
+    digest: str = Field(description="SHA-256 of the weights.")
+    saved_at: str | None = Field(description="When it was saved, in UTC, as ISO 8601 has it; null where nothing says.")
+    train_perplexity: float | None = Field(description="At the end of training; null where its file does not say.")
+    validation_perplexity: float | None = Field(description="Of text not trained on; null where its file does not say.")
+    problem: str | None = Field(description="Why it could not serve; null where nothing is wrong.")
 
 
 class ModelWithVersions(ModelCard):
-    versions: list[VersionCard]
+    """A model with the versions that were replaced."""
+
+    versions: list[VersionCard] = Field(description="What `nextchar models restore` goes back to, the last one first.")
 
 
-@router.get("/models", responses={200: {"model": ModelCards}, **problem_responses(*EVERY_ROUTE)})
+@router.get(
+    "/models",
+    operation_id="list_models",
+    summary="All models",
+    responses={
+        200: {"model": ModelCards, "description": "The models, by name."},
+        **problem_responses(*EVERY_ROUTE),
+    },
+)
 async def list_models(service: ServiceOf) -> Response:
-    """Every model under the models directory, by name."""
+    """Every model under the models directory, those that do not answer too."""
     models = [model_card(service, name) for name in service.registry.names()]
     return Response(dump({"models": models}), media_type="application/json")
 
 
-@router.get("/models/{name}", responses={200: {"model": ModelWithVersions}, **problem_responses(404, *EVERY_ROUTE)})
-async def one_model(service: ServiceOf, name: str) -> Response:
+@router.get(
+    "/models/{name}",
+    operation_id="get_model",
+    summary="One model, with its versions",
+    responses={
+        200: {"model": ModelWithVersions, "description": "The model."},
+        **problem_responses(404, *EVERY_ROUTE),
+    },
+)
+async def one_model(
+    service: ServiceOf, name: Annotated[str, Path(description="The name of the model, which is that of its folder.")]
+) -> Response:
     """As in the list, and with the versions that `nextchar models restore` goes back to, the last one first."""
     if name not in service.registry.names():
         raise NoSuchModel(f"there is no {show(name)}")

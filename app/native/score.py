@@ -15,7 +15,7 @@ from app.wire.bodies import fields_of
 from app.wire.body_kind import FORM, JSON
 from app.wire.disconnect import until_gone
 from app.wire.long_json import Long, response
-from app.wire.openapi import A_BODY, EVERY_ROUTE, problem_responses
+from app.wire.openapi import A_BODY, EVERY_ROUTE, form_of, problem_responses, reference
 from app.wire.problems import name_field
 from model.decoding.measure import part_of
 from model.decoding.scoring import Score
@@ -23,13 +23,24 @@ from model.errors import UnknownCharactersError
 
 router = APIRouter(tags=["score"])
 
-_SCHEMA = {"schema": {"$ref": "#/components/schemas/ScoreBody"}}
+_BODY = {
+    "requestBody": {
+        "description": "The text, and what scores it.",
+        "required": True,
+        "content": {JSON: {"schema": reference("ScoreBody")}, FORM: {"schema": form_of("ScoreBody")}},
+    }
+}
 
 
 @router.post(
     "/score",
-    responses={200: {"model": ScoreAnswer}, **problem_responses(404, *A_BODY, *EVERY_ROUTE)},
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: _SCHEMA, FORM: _SCHEMA}}},
+    operation_id="score",
+    summary="Score a text",
+    responses={
+        200: {"model": ScoreAnswer, "description": "How likely each character is, and all of them."},
+        **problem_responses(404, *A_BODY, *EVERY_ROUTE),
+    },
+    openapi_extra=_BODY,
 )
 async def score_text(request: Request, service: ServiceOf) -> Response:
     """Log-probability, rank and entropy at each character but the first, which has nothing before it."""

@@ -15,6 +15,7 @@ from app.openai.prompts import Prompt
 from app.scheduling.requests import Result
 from app.serving.registry import Served
 from app.wire.long_json import Long
+from app.wire.schemas import Absent, FinishReason
 from model.decoding.measure import Measured, joined, part_of
 
 
@@ -100,48 +101,77 @@ def usage(asked: Sequence[Prompt], results: Sequence[Result]) -> dict[str, int]:
 
 
 class LogprobsBody(BaseModel):
-    """As OpenAI's legacy completions report them; the first character of an echoed text has none (null)."""
+    """How likely the model found each character, as OpenAI's legacy completions report it."""
 
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None]
-    text_offset: list[int]
+    tokens: list[str] = Field(description="The characters.")
+    token_logprobs: list[float | None] = Field(
+        description="Natural logarithm of the probability of each; null for the first one of an echoed prompt."
+    )
+    top_logprobs: list[dict[str, float] | None] = Field(
+        description="The likeliest characters at each place; null for the first one of an echoed prompt."
+    )
+    text_offset: list[int] = Field(description="Where each stands, from the beginning of the prompt.")
 
 
-class CompletionChoice(BaseModel):
-    text: str
-    index: int
-    logprobs: LogprobsBody | None
-    finish_reason: Literal["length", "stop"] | None
+class ChunkChoice(BaseModel):
+    """A part of one continuation, in a stream."""
+
+    text: str = Field(description="The characters.")
+    index: int = Field(description="Of which continuation, from 0; those of the first prompt come first.")
+    logprobs: LogprobsBody | None = Field(description="Null where `logprobs` was not asked for.")
+    finish_reason: FinishReason | None = Field(description="Why it ended; null where it goes on.")
+
+
+class CompletionChoice(ChunkChoice):
+    """One continuation."""
+
+    text: str = Field(description="What was written, behind its prompt with `echo`.")
+    finish_reason: FinishReason = Field(description="Why it ended.")
 
 
 class Usage(BaseModel):
-    """In characters."""
+    """What was read and written, in characters."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: int = Field(description="Read.")
+    completion_tokens: int = Field(description="Written.")
+    total_tokens: int = Field(description="Both.")
 
 
-class Completion(BaseModel):
-    id: str
-    object: Literal["text_completion"]
-    created: int
-    model: str
-    choices: list[CompletionChoice]
-    usage: Usage | None = None
-    unmatchable_stops: list[str] | None = Field(
+class _CompletionHead(BaseModel):
+    id: str = Field(description="Names this answer.")
+    object: Literal["text_completion"] = Field(description="Says what this is.")
+    created: int = Field(description="When it was asked for, in seconds since 1970.")
+    model: str = Field(description="The name of the model that answered.")
+    unmatchable_stops: list[str] | Absent = Field(
         None, description="Those of `stop` with a character that this model never writes; absent where there are none."
     )
 
 
+class Completion(_CompletionHead):
+    """What was written."""
+
+    choices: list[CompletionChoice] = Field(description="The continuations, those of the first prompt first.")
+    usage: Usage = Field(description="What was read and written.")
+
+
+class CompletionChunk(_CompletionHead):
+    """What was written since the chunk before, in a stream."""
+
+    choices: list[ChunkChoice] = Field(description="One part of one continuation; none beside the usage.")
+    usage: Usage | None = Field(None, description="With `include_usage`: in the last chunk; null in those before.")
+
+
 class ModelObject(BaseModel):
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
+    """A model that answers."""
+
+    id: str = Field(description="Its name.")
+    object: Literal["model"] = Field(description="Says what this is.")
+    created: int = Field(description="When it was loaded, in seconds since 1970.")
+    owned_by: str = Field(description="Always `nextchar`.")
 
 
 class ModelObjects(BaseModel):
-    object: Literal["list"]
-    data: list[ModelObject]
+    """The models that answer."""
+
+    object: Literal["list"] = Field(description="Says what this is.")
+    data: list[ModelObject] = Field(description="The models.")

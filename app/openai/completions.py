@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from app.openai.answers import (
     Completion,
+    CompletionChunk,
     CompletionHead,
     ModelObject,
     ModelObjects,
@@ -30,7 +31,8 @@ from app.wire.disconnect import all_until_gone
 from app.wire.event_stream import event_stream
 from app.wire.json import dump
 from app.wire.long_json import response
-from app.wire.openapi import EVENTS, EVERY_ROUTE, openai_responses
+from app.wire.openapi import A_BODY, EVERY_ROUTE, OpenAIErrorBody, openai_responses, reference
+from app.wire.openapi import events as declared_events
 from app.wire.problems import ProblemError
 from model.decoding.measure import Measured
 from model.errors import show
@@ -40,24 +42,44 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 _COMPLETION: dict[int | str, dict[str, Any]] = {
     200: {
         "model": Completion,
-        "content": EVENTS,
-        "description": "The texts; with stream: true, lines `data: …` with such an object each, and at the end [DONE].",
+        "content": declared_events(
+            "Lines `data:` with a CompletionChunk each, and at the end `[DONE]`; where something goes wrong, "
+            "the last one has an OpenAIErrorBody.",
+            *(CompletionChunk, OpenAIErrorBody),
+        ),
+        "description": "The texts, or with `stream` their chunks.",
     },
-    **openai_responses(400, 404, 408, 415, *EVERY_ROUTE),
+    **openai_responses(404, *A_BODY, *EVERY_ROUTE),
 }
 _BODY = {
-    "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/CompletionBody"}}}}
+    "requestBody": {
+        "description": "What to continue and how.",
+        "required": True,
+        "content": {JSON: {"schema": reference("CompletionBody")}},
+    }
 }
 
 
-@router.get("/models", responses={200: {"model": ModelObjects}, **openai_responses(*EVERY_ROUTE)})
+@router.get(
+    "/models",
+    operation_id="list_openai_models",
+    summary="The models that answer",
+    responses={200: {"model": ModelObjects, "description": "The models."}, **openai_responses(*EVERY_ROUTE)},
+)
 async def list_models(service: ServiceOf) -> Response:
+    """Every model that is loaded, as OpenAI lists its own."""
     data = [model_object(served) for served in service.registry.served()]
     return Response(dump({"object": "list", "data": data}), media_type="application/json")
 
 
-@router.get("/models/{name}", responses={200: {"model": ModelObject}, **openai_responses(404, *EVERY_ROUTE)})
-async def one_model(service: ServiceOf, name: str) -> Response:
+@router.get(
+    "/models/{name}",
+    operation_id="get_openai_model",
+    summary="One model that answers",
+    responses={200: {"model": ModelObject, "description": "The model."}, **openai_responses(404, *EVERY_ROUTE)},
+)
+async def one_model(service: ServiceOf, name: Annotated[str, Path(description="The model's name.")]) -> Response:
+    """A model that is loaded, as OpenAI describes its own."""
     served = service.registry.find(name)
     if served is None:
         raise ProblemError(404, f"model: there is no {show(name)}", code="model_not_found")
@@ -68,7 +90,13 @@ def model_object(served: Served) -> dict[str, Any]:
     return {"id": served.name, "object": "model", "created": served.loaded_at, "owned_by": "nextchar"}
 
 
-@router.post("/completions", responses=_COMPLETION, openapi_extra=_BODY)
+@router.post(
+    "/completions",
+    operation_id="create_completion",
+    summary="Continue texts, as OpenAI's clients ask for it",
+    responses=_COMPLETION,
+    openapi_extra=_BODY,
+)
 async def complete(request: Request, service: ServiceOf) -> Response:
     """Continues prompts; tokens are characters. With echo and max_tokens 0 it scores them."""
     body = await fields_of(request, CompletionBody)

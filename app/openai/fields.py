@@ -16,25 +16,45 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)
 
 
 class StreamOptions(JsonFields):
-    include_usage: bool = False
+    """What a stream has besides."""
+
+    include_usage: bool = Field(False, description="Whether a chunk with the usage comes before the end.")
+
+
+_NO_PENALTIES = "Not supported: 0 is all that it may be."
 
 
 class CompletionBody(JsonFields):
-    model: str = Field(max_length=64)
-    prompt: list[str] = Field(min_length=1, max_length=MAX_PROMPTS, repr=False)
-    max_tokens: int = Field(16, ge=0, le=MAX_INTEGER, description="Characters to write.")
-    temperature: float = Field(1.0, ge=0, le=MAX_TEMPERATURE)
-    top_p: float = Field(1.0, gt=0, le=1)
-    n: int = Field(1, ge=1, le=MAX_N)
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
-    echo: bool = False
-    stop: list[Stop] = Field([], max_length=MAX_STOPS, repr=False)
-    seed: int | None = Field(None, ge=0, le=MAX_SEED)
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    user: str | None = Field(None, repr=False)
+    """What to continue and how, as OpenAI's clients say it."""
+
+    model: str = Field(max_length=64, description="Which model answers.")
+    prompt: list[str] = Field(
+        min_length=1, max_length=MAX_PROMPTS, repr=False, description="The text to continue, or several."
+    )
+    max_tokens: int = Field(
+        16, ge=0, le=MAX_INTEGER, description="How many new characters to write; with 0 and `echo`, none."
+    )
+    temperature: float = Field(
+        1.0, ge=0, le=MAX_TEMPERATURE, description=f"0 is greedy; else {MIN_TEMPERATURE} … {MAX_TEMPERATURE:g}."
+    )
+    top_p: float = Field(1.0, gt=0, le=1, description="Draw from the fewest likeliest that together reach top_p.")
+    n: int = Field(1, ge=1, le=MAX_N, description="How many continuations of each prompt.")
+    stream: bool = Field(False, description="Answer with server-sent events.")
+    stream_options: StreamOptions | None = Field(None, description="With `stream` alone: what it has besides.")
+    logprobs: int | None = Field(
+        None, ge=0, le=MAX_LOGPROBS, description="Report log-probabilities, with this many likeliest alternatives."
+    )
+    echo: bool = Field(False, description="Whether each text begins with its prompt.")
+    stop: list[Stop] = Field(
+        [],
+        max_length=MAX_STOPS,
+        repr=False,
+        description="The text ends before the first of these that is complete.",
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Makes sampling repeatable; drawn if not given.")
+    presence_penalty: float = Field(0.0, description=_NO_PENALTIES)
+    frequency_penalty: float = Field(0.0, description=_NO_PENALTIES)
+    user: str | None = Field(None, repr=False, description="Taken and not used.")
 
     @field_validator(
         "prompt",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -14,33 +14,49 @@ from app.wire.openapi import problem_responses
 router = APIRouter(tags=["operation"])
 
 RETRY_AFTER_S = "5"
-_PROBE = (403, 500, 503)  # of what may stand before a route: no key is asked for, and any name of the host will do
+_PROBE = (403, 413, 500, 503)  # of what may stand before a route: no key is asked for, and any name of the host will do
 
 
 class Health(BaseModel):
-    status: Literal["ok"]
+    """The process lives."""
+
+    status: Literal["ok"] = Field(description="Always `ok`.")
 
 
 class Readiness(BaseModel):
-    """Models by name."""
+    """Whether the service can answer, and which of its models do."""
 
-    status: Literal["ready", "stopping", "not ready"]
-    models: list[str] = Field(description="Those that answer.")
+    status: Literal["ready", "stopping", "not ready"] = Field(description="Whether it can.")
+    models: list[str] = Field(description="The names of those that answer.")
     devices: dict[str, str] = Field(description="What each of these runs on.")
     problems: dict[str, str] = Field(description="Why others do not answer; '*': what is wrong with all of it.")
 
 
 _READINESS = problem_responses(*_PROBE)
 _READINESS[503]["model"] = Readiness
-_READINESS[503]["description"] = "Not ready, or stopping; as a problem: too many connections."
+_READINESS[503]["description"] = "Not ready, or stopping."
+_NO_KEY = {"security": list[Any]()}
 
 
-@router.get("/healthz", responses={200: {"model": Health}, **problem_responses(*_PROBE)})
+@router.get(
+    "/healthz",
+    operation_id="get_health",
+    summary="Whether the process lives",
+    responses={200: {"model": Health, "description": "It lives."}, **problem_responses(*_PROBE)},
+    openapi_extra=_NO_KEY,
+)
 async def process_lives() -> Response:
+    """Says nothing of the models; `/readyz` does."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz", responses={200: {"model": Readiness}, **_READINESS})
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Whether the service is ready",
+    responses={200: {"model": Readiness, "description": "It is ready."}, **_READINESS},
+    openapi_extra=_NO_KEY,
+)
 async def ready(service: ServiceOf) -> Response:
     """200 when the default model (any, where there is no default) answers: it took a decoding step and does not hang.
 

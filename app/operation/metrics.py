@@ -105,6 +105,8 @@ class Metrics:
 
         @router.get(
             "/metrics",
+            operation_id="get_metrics",
+            summary="The figures that Prometheus collects",
             response_class=Response,
             responses={
                 200: {"description": "The figures.", "content": {"text/plain": _TEXT, OPENMETRICS: _TEXT}},

@@ -1,8 +1,9 @@
-"""What the API routes answer, over sockets, stands in the OpenAPI document: the status, the media type, the schema."""
+"""What the routes of the OpenAPI document answer, over sockets, stands in it: status, media type and schema."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import socket
 from collections.abc import Iterator
@@ -13,24 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from structlog.testing import capture_logs
 
 from app.main import create_app
+from app.middleware.draining import ALWAYS
+from app.middleware.guard import OPEN_PATHS
 from app.serving.registry import Registry
+from app.wire.schemas import parts
 from tests.app.conftest import Server, client_of, service_behind, settings
 from tests.app.every_route import Example, examples
 
-PATHS = {"/generate", "/score", "/models", "/models/{name}", "/v1/completions", "/v1/models", "/v1/models/{name}"}
+PROBLEM = "application/problem+json"
+MAX_CONNECTIONS = 40
 KEY = "the-right-key-of-all"
 
 
 @pytest.fixture(scope="module")
 def routes(models_dir: Path) -> list[Example]:
-    found = [example for example in examples(create_app(settings(models_dir))) if example.route in PATHS]
-    assert {route.route for route in found} == PATHS
+    app = create_app(settings(models_dir))
+    documented = {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
+    found = [example for example in examples(app) if (example.method, example.route) in documented]
+    assert len(found) == len(documented) > 10
     return found
 
 
@@ -42,14 +50,16 @@ def http(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def guarded(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Has a key, looks at three requests of a caller, and waits a second for a body."""
+    """Has a key, takes three requests of a caller and few connections, waits a second for a head and for a body."""
     with (
         Server(
             tmp_path_factory.mktemp("guarded"),
             models_dir,
             NEXTCHAR_API_KEYS=KEY,
             NEXTCHAR_RATE_LIMIT="3/day",
+            NEXTCHAR_HEAD_TIMEOUT_S="1",
             NEXTCHAR_BODY_TIMEOUT_S="1",
+            NEXTCHAR_MAX_CONNECTIONS=str(MAX_CONNECTIONS),
         ) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
@@ -58,7 +68,12 @@ def guarded(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def document(http: httpx.Client) -> dict[str, Any]:
-    found: dict[str, Any] = http.get("/openapi.json").json()
+    """With every object closed: a field of an answer that has no schema is found."""
+    found: dict[str, Any] = copy.deepcopy(http.get("/openapi.json").json())
+    for named in found["components"]["schemas"].values():
+        for part in parts(named):
+            if "properties" in part:
+                part.setdefault("additionalProperties", False)
     return found
 
 
@@ -94,7 +109,8 @@ def check(schema: OpenApiSchema, route: Example, answer: httpx.Response, status:
         assert declared["content"][kind]["schema"], (route, status)
         operation.validate_response(answer)
         is_openais = route.route.startswith("/v1/")
-        assert kind == ("application/problem+json" if status >= 400 and not is_openais else "application/json")
+        is_readiness = (route.route, status) == ("/readyz", 503)
+        assert kind == (PROBLEM if status >= 400 and not is_openais and not is_readiness else "application/json")
         assert status < 400 or not is_openais or set(answer.json()) == {"error"}
     for name in declared.get("headers", {}):
         assert name in answer.headers
@@ -118,6 +134,8 @@ def variants(route: Example) -> Iterator[Example]:
     if route.body:
         for fields in more.get(route.route, []):
             yield replace(route, body=json.dumps({**json.loads(route.body), **fields}).encode())
+    elif route.route == "/generate":
+        yield replace(route, target=route.target + "&stream=true&n=2&temperature=1&logprobs=1&return_state=true")
 
 
 def test_what_is_answered_with_200(http: httpx.Client, schema: OpenApiSchema, routes: list[Example]) -> None:
@@ -126,12 +144,50 @@ def test_what_is_answered_with_200(http: httpx.Client, schema: OpenApiSchema, ro
         for asked in variants(route):
             answer = send(http, asked)
             check(schema, asked, answer, 200)
-            kinds.add((route.route, answer.headers["content-type"].partition(";")[0]))
-    assert {path for path, kind in kinds if kind == "text/event-stream"} == {"/generate", "/v1/completions"}
+            kinds.add((str(route), answer.headers["content-type"].partition(";")[0]))
+    figures = next(route for route in routes if route.route == "/metrics")
+    check(schema, figures, send(http, figures, headers={"Accept": "application/openmetrics-text"}), 200)
+    streamed = {route for route, kind in kinds if kind == "text/event-stream"}
+    assert streamed == {"GET /generate", "POST /generate", "POST /v1/completions"}
 
 
-def test_each_object_of_openais_stream_has_the_schema_of_the_answer(
-    http: httpx.Client, schema: OpenApiSchema, routes: list[Example]
+def is_as(document: dict[str, Any], name: str, data: str) -> Any:
+    """The JSON of an event, which has the schema of that name."""
+    body = json.loads(data)
+    named = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    assert list(jsonschema_rs.Draft202012Validator(named).iter_errors(body)) == []
+    return body
+
+
+def events(answer: httpx.Response) -> list[tuple[str, str]]:
+    """Name and data of each event."""
+    found = [dict(line.split(": ", 1) for line in event.split("\n")) for event in answer.text.split("\n\n") if event]
+    return [(event["event"], event["data"]) for event in found]
+
+
+def test_each_event_of_our_stream_has_the_schema_that_its_name_says(
+    http: httpx.Client, document: dict[str, Any], routes: list[Example]
+) -> None:
+    (route,) = [route for route in routes if str(route) == "POST /generate"]
+    asked = {"prefix": "a", "num_chars": 9, "n": 2, "logprobs": 2, "temperature": 1, "stream": True, "stop": ["€"]}
+    *chunks, done = events(send(http, route, json.dumps(asked).encode()))
+    assert {name for name, _ in chunks} == {"chunk"}
+    for _, data in chunks:
+        assert "logprobs" in is_as(document, "GenerateChunk", data)
+    assert done[0] == "done"
+    assert "unmatchable_stops" in is_as(document, "GenerateAnswer", done[1])
+
+    whole = send(http, route, b'{"prefix": "a", "num_chars": 9, "stream": true}')
+    last = max(line for line in whole.text.split("\n") if line.startswith("id: 9-")).removeprefix("id: ")
+    shorter = {"prefix": "a", "num_chars": 9, "stream": True, "stop": [json.loads(events(whole)[0][1])["text"][0]]}
+    stopped = send(http, route, json.dumps(shorter).encode(), {"Last-Event-ID": last})
+    ((name, data),) = events(stopped)
+    assert name == "error"
+    assert is_as(document, "Problem", data)["status"] == 422
+
+
+def test_each_object_of_openais_stream_has_its_schema(
+    http: httpx.Client, document: dict[str, Any], routes: list[Example]
 ) -> None:
     (route,) = [route for route in routes if route.route == "/v1/completions"]
     fields = {"stream": True, "stream_options": {"include_usage": True}, "logprobs": 1, "echo": True}
@@ -140,7 +196,7 @@ def test_each_object_of_openais_stream_has_the_schema_of_the_answer(
     assert done == "[DONE]"
     assert objects
     for data in objects:
-        check(schema, route, made(200, {"Content-Type": "application/json"}, data.encode()), 200)
+        is_as(document, "CompletionChunk", data)
 
 
 def test_what_a_stream_has_left_behind_done_is_204(
@@ -155,14 +211,14 @@ def test_what_a_stream_has_left_behind_done_is_204(
 def test_what_is_refused(http: httpx.Client, schema: OpenApiSchema, routes: list[Example]) -> None:
     for route in routes:
         check(schema, route, send(http, route, headers={"Origin": "http://elsewhere.example"}), 403)
-        check(schema, route, send(http, route, headers={"Host": "elsewhere.example"}), 421)
-        is_openais = route.route.startswith("/v1/")
+        is_probe, is_openais = route.route in OPEN_PATHS, route.route.startswith("/v1/")
+        check(schema, route, send(http, route, headers={"Host": "elsewhere.example"}), 200 if is_probe else 421)
+        check(schema, route, send(http, route, b" " * 1_100_000), 400 if is_openais else 413)
         if route.body:
             assert "requestBody" in schema[route.route][route.method].definition.raw
             nobody = json.dumps({**json.loads(route.body), "model": "nobody"}).encode()
             check(schema, route, send(http, route, nobody), 404)
             check(schema, route, send(http, route, b"{"), 400 if is_openais else 422)
-            check(schema, route, send(http, route, b" " * 1_100_000), 400 if is_openais else 413)
             check(schema, route, send(http, route, headers={"Content-Encoding": "gzip"}), 415)
         if "{name}" in route.route:
             missing = replace(route, target=route.target.replace("tiny", "nobody"))
@@ -181,29 +237,69 @@ def test_who_has_no_key_or_asks_too_often_or_sends_too_slowly(
     guarded: httpx.Client, schema: OpenApiSchema, routes: list[Example]
 ) -> None:
     for route in routes:
-        check(schema, route, send(guarded, route), 401)
+        check(schema, route, send(guarded, route), 200 if route.route in OPEN_PATHS else 401)
     slow = [route for route in routes if route.body]
     assert len(slow) == 3
-    for route, answer in zip(slow, stalled(guarded, slow), strict=True):
+    bodies = [route.raw(f"Authorization: Bearer {KEY}", "Connection: close")[:-1] for route in slow]
+    for route, answer in zip(slow, told(guarded, bodies), strict=True):
         check(schema, route, answer, 408)
     for route in routes:
-        check(schema, route, send(guarded, route, headers={"Authorization": f"Bearer {KEY}"}), 429)
+        answer = send(guarded, route, headers={"Authorization": f"Bearer {KEY}"})
+        check(schema, route, answer, 200 if route.route in OPEN_PATHS else 429)
 
 
-def stalled(http: httpx.Client, routes: list[Example]) -> Iterator[httpx.Response]:
-    """The answers to requests whose bodies end too early; all wait at once."""
+def told(http: httpx.Client, requests: list[bytes]) -> Iterator[httpx.Response]:
+    """The answers to what is sent as it stands, behind which the connection is closed; all wait at once."""
     with contextlib.ExitStack() as stack:
-        opened = []
-        for route in routes:
-            address = (http.base_url.host, http.base_url.port or 80)
-            connection = stack.enter_context(socket.create_connection(address, timeout=60))
-            connection.sendall(route.raw(f"Authorization: Bearer {KEY}", "Connection: close")[:-1])
-            opened.append(connection)
+        opened = [stack.enter_context(connected(http)) for _ in requests]
+        for connection, request in zip(opened, requests, strict=True):
+            connection.sendall(request)
         for connection in opened:
             head, _, content = b"".join(iter(partial(connection.recv, 65536), b"")).partition(b"\r\n\r\n")
             status, *lines = head.decode().split("\r\n")
             headers = dict(line.split(": ", 1) for line in lines)
             yield made(int(status.split()[1]), headers, content)
+
+
+def connected(http: httpx.Client) -> socket.socket:
+    return socket.create_connection((http.base_url.host, http.base_url.port or 80), timeout=60)
+
+
+def check_problem(schema: OpenApiSchema, route: Example, answer: httpx.Response, status: int) -> None:
+    """Of the connection, which knows of no other shape than a problem."""
+    assert answer.status_code == status, (route, answer.text)
+    assert answer.headers["content-type"] == PROBLEM
+    operation = schema[route.route][route.method]
+    assert PROBLEM in operation.definition.raw["responses"][str(status)]["content"], (route, status)
+    operation.validate_response(answer)
+
+
+def test_what_the_connection_refuses(http: httpx.Client, schema: OpenApiSchema, routes: list[Example]) -> None:
+    for route in routes:
+        long = replace(route, target=route.target + "?" + "a" * 40_000)
+        refused = {
+            400: route.raw("Host: b"),
+            414: long.raw(),
+            431: route.raw(f"X-Long: {'a' * 40_000}"),
+            501: route.raw("Transfer-Encoding: gzip, chunked", body=b""),
+            505: route.raw(version="1.2"),
+        }
+        for status, answer in zip(refused, told(http, list(refused.values())), strict=True):
+            check_problem(schema, route, answer, status)
+
+
+def test_what_the_connection_does_not_wait_for_or_has_no_place_for(
+    guarded: httpx.Client, schema: OpenApiSchema, routes: list[Example]
+) -> None:
+    heads = [route.raw().partition(b"\r\n\r\n")[0] for route in routes]
+    for route, answer in zip(routes, told(guarded, heads), strict=True):
+        check_problem(schema, route, answer, 408)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS):
+            stack.enter_context(connected(guarded))
+        (answer,) = told(guarded, [b""])  # a connection too many is not read
+        for route in routes:
+            check_problem(schema, route, answer, 503)
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -219,17 +315,21 @@ def test_what_goes_wrong_behind_a_route(
         else:
             for name in ("get", "find", "names", "served"):
                 patch.setattr(Registry, name, broken)
+        asks_nothing = {"/healthz", "/metrics"}
+        assert asks_nothing < ALWAYS
         for route in routes:
             kind = {"Content-Type": "application/json"} if route.body else {}
             answer = client.request(route.method, route.target, content=route.body, headers=kind)
-            check(schema, route, made(answer.status_code, dict(answer.headers), answer.content), status)
+            expected = 200 if route.route in asks_nothing else status
+            check(schema, route, made(answer.status_code, dict(answer.headers), answer.content), expected)
 
 
 def test_no_operation_declares_the_frameworks_own_errors(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in json.dumps(document)
-    for path in PATHS:
-        for operation in document["paths"][path].values():
-            named = {str(content) for status, answer in operation["responses"].items() if status >= "400"
-                     for content in answer["content"].items()}  # fmt: skip
-            assert len(named) == 1, "one shape of error"
-            assert ("OpenAIErrorBody" in named.pop()) == path.startswith("/v1/")
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                kinds = set(answer.get("content", {})) if status >= "400" else {PROBLEM}
+                both = path.startswith("/v1/") or (path, status) == ("/readyz", "503")
+                assert kinds == {PROBLEM} or both, (path, status)
+                assert kinds <= {PROBLEM, "application/json"}

@@ -68,6 +68,6 @@ def test_the_document_names_every_field_with_its_bounds(models_dir: Path) -> Non
     assert fields["n"]["maximum"] == 16
     parameters = {p["name"]: p for p in document["paths"]["/generate"]["get"]["parameters"]}
     assert parameters["temperature"]["schema"]["maximum"] == 5
-    assert set(fields) | {"Last-Event-ID"} == set(parameters)
+    assert set(fields) | {"Last-Event-ID", "X-Request-ID"} == set(parameters)
     assert document["components"]["schemas"]["Problem"]["properties"]["detail"]["type"] == "string"
     assert "application/problem+json" in document["paths"]["/generate"]["post"]["responses"]["422"]["content"]
