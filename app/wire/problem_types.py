@@ -65,7 +65,7 @@ PROBLEM_TYPES = (
         404,
         "Nothing at this address",
         "No route has the request's path.",
-        "Look for a typing mistake; /docs lists the addresses. Behind a proxy the prefix may be missing, or be there twice.",
+        "Look for a typing mistake; /docs lists the addresses. Behind a proxy the prefix may be missing or doubled.",
         "there is nothing at this address",
     ),
     ProblemType(
