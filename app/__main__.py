@@ -32,6 +32,7 @@ from app.server.protocol import Limits, Protocol
 from app.serving.hang import HangWatch
 from app.serving.service import Service
 from app.settings import PREFIX, Settings, SettingsError, from_environment, given_descriptors, service_links
+from app.wire.problem_types import type_and_title
 from model.engines.choice import check
 from model.errors import DeviceError, NextcharError
 
@@ -73,7 +74,9 @@ def serve(settings: Settings, listening: Listening) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        http=partial(Protocol, limits_of(settings)),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            Protocol, limits_of(settings), kind_of=partial(type_and_title, root_path=settings.root_path)
+        ),
         ws="none",
         loop="uvloop",
         proxy_headers=False,

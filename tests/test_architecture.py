@@ -52,7 +52,7 @@ ROOMS = {
     ),
     "app/__main__.py": (
         "app/main.py app/middleware/forwarded.py app/operation/log.py app/server/ app/serving/hang.py "
-        "app/serving/service.py app/settings.py model/engines/choice.py model/errors.py"
+        "app/serving/service.py app/settings.py app/wire/problem_types.py model/engines/choice.py model/errors.py"
     ),
     "model/arrays.py": "",
     "model/errors.py": "",

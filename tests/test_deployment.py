@@ -14,6 +14,7 @@ import yaml
 from app.operation.metrics import Metrics
 from app.server.graceful import CLEAN_UP_S, LAST_WORDS_S
 from app.settings import PREFIX, Settings
+from app.wire.problem_types import type_and_title
 from tests.image.dockerfile import read
 
 ROOT = Path(__file__).parent.parent
@@ -251,3 +252,11 @@ def test_every_locked_package_has_hashes_and_no_lock_names_an_index(lock: str) -
     assert all("--hash=sha256:" in entry for entry in entries)
     assert "://" not in text
     assert "index" not in re.sub(r"[0-9a-f]{64}", "", text)
+
+
+def test_errors_of_nginxs_own_are_of_the_services_kinds() -> None:
+    text = (ROOT / "deploy" / "nginx" / "proxy.conf").read_text("utf-8")
+    problems = [json.loads(body) for body in re.findall(r"return \d+ '(\{.*\})';", text)]
+    assert [problem["status"] for problem in problems] == [413, 414, 429, 503]
+    for problem in problems:
+        assert (problem["type"], problem["title"]) == type_and_title(problem["status"])
