@@ -9,9 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import typer
 from typer.core import TyperCommand
 from typer.main import get_command
+
+from nextchar.terminal import Program
 
 COMMANDS = {
     "train": "Trains a character-level recurrent language model on a text and saves it under --out.",
@@ -23,7 +24,7 @@ COMMANDS = {
     "serve": "Serves the models over HTTP with the settings of the environment, until SIGTERM or Ctrl-C.",
 }
 
-program = typer.Typer(
+program = Program(
     help="Trains a character-level recurrent language model on your own text and serves what it would write next.",
     add_completion=False,
     no_args_is_help=True,

@@ -15,6 +15,7 @@ from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOpt
 from model.training.report.journal import check_tensorboard
 from model.training.run import RESUME_NAME, Snapshot, check_free, check_name, read_snapshot
 from nextchar.progress import console, watch
+from nextchar.terminal import Program
 
 FAILED, DIVERGED, DIVERGED_BUT_SAVED = 1, 3, 4  # exit codes; 2 is that of a command line that cannot be read
 # None: what the preset says.
@@ -23,7 +24,7 @@ Whole: TypeAlias = int | None
 Name: TypeAlias = str | None
 Switch: TypeAlias = bool | None
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 
 
 @program.command()

@@ -124,18 +124,21 @@ ROOMS = {
     "nextchar/evaluate.py": (
         "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
     ),
-    "nextchar/export.py": "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py",
+    "nextchar/export.py": (
+        "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/terminal.py"
+    ),
     "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
-    "nextchar/models.py": "model/errors.py model/versions.py",
+    "nextchar/models.py": "model/errors.py model/versions.py nextchar/terminal.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/train.py": (
         "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/training/__init__.py "
-        "model/training/presets.py model/training/report/journal.py model/training/run.py nextchar/progress.py"
+        "model/training/presets.py model/training/report/journal.py model/training/run.py nextchar/progress.py "
+        "nextchar/terminal.py"
     ),
     "nextchar/__main__.py": (  # by name, when one is called
         "nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py nextchar/runs.py "
-        "nextchar/serve.py nextchar/train.py"
+        "nextchar/serve.py nextchar/terminal.py nextchar/train.py"
     ),
 }
 # What single modules may import beyond their room.
@@ -300,7 +303,7 @@ def test_a_room_imports_only_what_its_line_allows() -> None:
 
 
 def test_a_line_allows_only_what_is_imported() -> None:
-    by_name = ROOMS["nextchar/__main__.py"].split()
+    by_name = [entry for entry in ROOMS["nextchar/__main__.py"].split() if entry != "nextchar/terminal.py"]
     unused = [
         f"{room} → {entry}"
         for room, entries in (ROOMS | ALONE).items()
