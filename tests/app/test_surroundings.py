@@ -24,7 +24,7 @@ MISNAMED = "Großer Name"
 UNSET = dict.fromkeys(
     ("LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONIOENCODING", "XDG_CACHE_HOME", "MPLCONFIGDIR", "CI", "NO_COLOR")
 )
-ASCII_ONLY: dict[str, str | None] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII_ALONE: dict[str, str | None] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 CLOSED = ("sh", "-c", 'exec "$@" <&- >&-', "sh")  # what stays open is standard error, for the log
 PRIVATE = ("sh", "-c", 'umask 077; exec "$@"', "sh")
 
@@ -43,14 +43,11 @@ def server_of(name: str, base: Path) -> Server | None:
         begin = stranger()
         common |= {"LC_ALL": "C", "HOME": str(odd / "home"), "TMPDIR": str(odd / "home")}
         return None if begin is None else Server(base, odd / "models", odd, (*PRIVATE, *begin), (), **common)
-    if name == "ASCII alone, no home, closed streams":
-        common |= {**ASCII_ONLY, "HOME": None, "TMPDIR": "/nonexistent", "NEXTCHAR_LOG_FORMAT": "console"}
-        return Server(base, odd / "models", odd, CLOSED, (), **common)
-    common |= {"LANG": "C.UTF-8", "PYTHONIOENCODING": "ascii", "HOME": str(base / "free"), "PYTHONUTF8": "0"}
-    return Server(base, Path("models"), odd, (), (), **common)
+    common |= {**ASCII_ALONE, "HOME": str(base / "free"), "NEXTCHAR_LOG_FORMAT": "console"}
+    return Server(base, odd / "models", odd, CLOSED, (), **common)
 
 
-NAMES = ("a stream that takes ASCII alone", "ASCII alone, no home, closed streams", "somebody else in plain C")
+NAMES = ("ASCII alone, closed streams", "somebody else in plain C")
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +69,9 @@ def base() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def servers(base: Path) -> Iterator[dict[str, Server | None]]:
-    """The others are started at once, when the first one has what is compiled: one of them could not keep it."""
-    first, *others = NAMES
     with ThreadPoolExecutor() as pool, ExitStack() as opened:
-        started = {first: server_of(first, base)}
-        starting = {name: pool.submit(server_of, name, base) for name in others}
-        started |= {name: future.result() for name, future in starting.items()}
+        starting = {name: pool.submit(server_of, name, base) for name in NAMES}
+        started = {name: future.result() for name, future in starting.items()}
         for server in started.values():
             if server is not None:
                 opened.enter_context(server)
@@ -125,3 +119,15 @@ def test_a_new_model_is_seen_and_all_of_them_end_with_0(base: Path, servers: dic
     for server in running:
         eventually(lambda s=server: digest in httpx.get(f"{s.url}/models").text)  # type: ignore[misc]
     assert [server.stop() for server in running] == [0] * len(running)
+
+
+@pytest.mark.slow
+def test_without_home_and_folder_for_temporary_files_its_log_is_json_for_a_stream_that_takes_ascii(base: Path) -> None:
+    odd = base / ODD_NAME
+    own: dict[str, str | None] = {"HOME": None, "TMPDIR": "/nonexistent", "PYTHONIOENCODING": "ascii"}
+    with Server(base, Path("models"), odd, (), (), **{**UNSET, "PYTHONPATH": str(ROOT), **own}) as running:
+        eventually(lambda: httpx.get(f"{running.url}/readyz").json()["status"] == "ready", START_S)
+        assert running.stop() == 0
+    assert running.log().isascii()
+    lines = [json.loads(line) for line in running.log().splitlines()]
+    assert [line["model"] for line in lines if line["event"] == "model does not serve"] == [f"'{MISNAMED}'"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from app.operation.log import _takes_colours
+from app.operation.log import _takes_any_character, _takes_colours
 
 
 class Terminal(io.StringIO):
@@ -30,3 +30,13 @@ def test_colours_are_for_terminals_that_have_them_and_people_who_want_them(
     assert _takes_colours() == colours
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert not _takes_colours()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "any_character"), [("UTF-8", True), ("utf8", True), ("ascii", False), ("latin1", False)]
+)
+def test_json_is_written_in_ascii_where_standard_error_refuses_characters(
+    encoding: str, any_character: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+    assert _takes_any_character() == any_character
