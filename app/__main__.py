@@ -8,13 +8,20 @@ cannot be listened on with 3, which may be another when it is tried again. A dec
 from __future__ import annotations
 
 import gc
+import os
+import sys
+
+WRONG_SETTINGS, CANNOT_LISTEN, HANGS = 2, 3, 4
 
 if __name__ == "__main__":
     gc.disable()  # until all is imported: looking for garbage among the modules takes a fourth of the start
+    try:
+        os.getcwd()
+    except OSError as error:  # libraries end with a traceback then, some of them where they are imported
+        print(f"the working directory is gone ({error.strerror}): start from one that is there", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
 
 import faulthandler
-import os
-import sys
 from contextlib import closing
 from functools import partial
 
@@ -25,7 +32,7 @@ from app.main import create_app
 from app.middleware.forwarded import Forwarded
 from app.operation.log import configure
 from app.server.binding import given, on_addresses, on_path
-from app.server.descriptors import connections_that_fit
+from app.server.descriptors import connections_that_fit, open_standard_streams
 from app.server.graceful import GracefulServer
 from app.server.listening import ListenError, Listening
 from app.server.protocol import Limits, Protocol
@@ -38,11 +45,11 @@ from model.errors import DeviceError, NextcharError
 
 log = structlog.get_logger()
 
-WRONG_SETTINGS, CANNOT_LISTEN, HANGS = 2, 3, 4
 ON_THE_CPU = f"; to compute on the CPU, set {PREFIX}DEVICE=cpu (with Docker Compose, COMPOSE_PROFILES=cpu)"
 
 
 def main() -> int:
+    open_standard_streams()
     faulthandler.enable()  # MXNet's own signal handler would end a crash with no trace
     try:
         settings = from_environment()

@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from nextchar.terminal import Program
+
 COMMANDS = {
     "train": "Trains a character-level recurrent language model on a text and saves it under --out.",
     "generate": "Continues each prefix by exactly --num-chars characters.",
@@ -27,7 +29,7 @@ COMMANDS = {
 
 NAME = "nextchar"  # of what is installed
 
-program = typer.Typer(
+program = Program(
     help="Trains a character-level recurrent language model on your own text and serves what it would write next.",
     add_completion=False,
     no_args_is_help=True,

@@ -13,7 +13,7 @@ import typer
 
 from model.errors import NextcharError
 
-program = typer.Typer(add_completion=False, no_args_is_help=True)
+program = Program(add_completion=False, no_args_is_help=True)
 
 MEMORY_STREAMS = (1, 1000, 10_000)
 IDENTITY_CASES = 10_000

@@ -14,8 +14,9 @@ from model.errors import NextcharError
 from model.export import mxnet as export
 from model.export.onnx import write_onnx
 from model.text.rules import TextRules
+from nextchar.terminal import Program
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 

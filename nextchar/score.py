@@ -22,7 +22,7 @@ from nextchar.terminal import escaped
 WIDTH = 140  # where there is no terminal to ask
 MAX_ROWS = 1000  # of a table; nobody reads more, and rich takes a second for so many
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 
 
 @program.command()

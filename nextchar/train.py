@@ -18,11 +18,12 @@ from model.training.report.journal import check_tensorboard
 from model.training.run import RESUME_NAME, Snapshot, check_free, check_name, read_snapshot
 from nextchar.options import PRESET, with_training_options
 from nextchar.progress import console, watch
+from nextchar.terminal import Program
 
 FAILED, DIVERGED, DIVERGED_BUT_SAVED = 1, 3, 4  # exit codes; 2 is that of a command line that cannot be read
 TEXT, FILES = "Text", "Files"  # panels of the help
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 
 
 def _of_files(help: str) -> Any:

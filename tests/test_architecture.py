@@ -132,9 +132,11 @@ ROOMS = {
     "nextchar/evaluate.py": (
         "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
     ),
-    "nextchar/export.py": "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py",
+    "nextchar/export.py": (
+        "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/terminal.py"
+    ),
     "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
-    "nextchar/models.py": "model/errors.py model/versions.py",
+    "nextchar/models.py": "model/errors.py model/versions.py nextchar/terminal.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
     "nextchar/score.py": (
         "model/__init__.py model/checkpoint.py model/decoding/scoring.py model/errors.py model/text/corpus.py "
@@ -145,12 +147,12 @@ ROOMS = {
     "nextchar/train.py": (
         "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/training/__init__.py "
         "model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
-        "nextchar/options.py nextchar/progress.py"
+        "nextchar/options.py nextchar/progress.py nextchar/terminal.py"
     ),
     "nextchar/start.py": "nextchar/__main__.py",
     "nextchar/__main__.py": (  # by name, when one is called
         "nextchar/benchmark.py nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py "
-        "nextchar/runs.py nextchar/score.py nextchar/serve.py nextchar/train.py"
+        "nextchar/runs.py nextchar/score.py nextchar/serve.py nextchar/terminal.py nextchar/train.py"
     ),
 }
 # What single modules may import beyond their room.
@@ -316,7 +318,7 @@ def test_a_room_imports_only_what_its_line_allows() -> None:
 
 
 def test_a_line_allows_only_what_is_imported() -> None:
-    by_name = ROOMS["nextchar/__main__.py"].split()
+    by_name = [entry for entry in ROOMS["nextchar/__main__.py"].split() if entry != "nextchar/terminal.py"]
     unused = [
         f"{room} → {entry}"
         for room, entries in (ROOMS | ALONE).items()
