@@ -1,8 +1,13 @@
-"""What the installed command `nextchar` calls: Ctrl-C is the same exit status while it imports as it is later."""
+"""What the installed command `nextchar` calls: what ends a command from outside is an exit status and no traceback.
+
+It imports the commands itself, since Ctrl-C may come while it does.
+"""
 
 from __future__ import annotations
 
-INTERRUPTED = 130  # as a shell has it of SIGINT
+import sys
+
+FAILED, INTERRUPTED = 1, 130  # 130: as a shell has it of SIGINT
 
 
 def main() -> None:
@@ -12,3 +17,6 @@ def main() -> None:
         program()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except (OSError, MemoryError) as error:  # such as a full disk behind the output
+        print("not enough memory" if isinstance(error, MemoryError) else error, file=sys.stderr)
+        raise SystemExit(FAILED) from None

@@ -88,6 +88,26 @@ def test_ctrl_c_while_the_commands_are_imported_is_no_traceback(monkeypatch: pyt
     assert ended.value.code == 130
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_a_sentence(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise error
+
+    monkeypatch.setattr("nextchar.__main__.program", full)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", sentence + "\n")
+
+
 def test_a_mistyped_command_is_refused() -> None:
     code, said = called("trian")
     assert code == 2

@@ -336,6 +336,11 @@ def test_samples_are_what_the_reference_writes() -> None:
 def test_an_unknown_prefix_a_short_text_and_a_bad_option_are_told_before_training() -> None:
     with pytest.raises(UnknownCharactersError):
         Trainer(corpus(), TrainingOptions(**{**SMALL, "prefixes": ("é",)}))
+
+
+def test_an_empty_prefix_is_told_before_training_and_not_at_the_first_sample() -> None:
+    with pytest.raises(OptionError, match="prefixes: one of them is empty; each must hold at least one character"):
+        Trainer(corpus(), TrainingOptions(**{**SMALL, "prefixes": ("the", "")}))
     with pytest.raises(CorpusError, match="would fit"):
         Trainer(corpus("short text"), TrainingOptions(**SMALL))
     bad: dict[str, Any] = {"cell": "elman", "epochs": 0, "learning_rate": math.nan, "hidden_dim": 2.5}
