@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.native.fields import GenerateBody, GenerateQuery
-from app.wire.openapi import problem_responses
+from app.wire.openapi import OpenAIErrorBody, openai_responses, problem_responses
 from tests.app.conftest import answer_of
 
 
@@ -46,7 +46,7 @@ def test_what_is_no_list_of_stops_is_refused(wrong: Any) -> None:
 
 
 def test_a_route_declares_a_problem_for_each_status() -> None:
-    statuses = [400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 503]
+    statuses = [401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 503]
     declared = problem_responses(*statuses)
     assert list(declared) == statuses
     for status, response in declared.items():
@@ -58,6 +58,13 @@ def test_a_route_declares_a_problem_for_each_status() -> None:
     assert problem_responses(404) == {404: declared[404]}
     with pytest.raises(KeyError):
         problem_responses(418)
+
+
+def test_a_route_under_v1_declares_400_for_what_openai_calls_a_bad_request() -> None:
+    declared = openai_responses(404, 409, 413, 415, 422, 429)
+    assert list(declared) == [404, 400, 415, 429]
+    assert {response["model"] for response in declared.values()} == {OpenAIErrorBody}
+    assert "Retry-After" in declared[429]["headers"]
 
 
 # Over a model.
