@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.config import GATES
 from model.errors import CheckpointError, CorpusError, OptionError, TrainingError, UnknownCharactersError
 from model.text import batches
 from model.text.corpus import Corpus
@@ -39,7 +40,7 @@ def epochs_of(happened: list[events.Event]) -> list[events.EpochDone]:
 
 @pytest.mark.parametrize("backend", [named("mxnet", slow=True), "cpu"])
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_perplexity_falls(cell: str, sampling: str, backend: str) -> None:
     _, happened = trained(TEXT[: len(TEXT) // 2], cell=cell, sampling=sampling, backend=backend, epochs=2)
     first, last = epochs_of(happened)
