@@ -114,7 +114,7 @@ def test_a_working_directory_that_is_gone_is_said_in_a_sentence(command: tuple[s
 
 
 def trains(odd: Path, out: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    begin = stranger()
+    begin = stranger(odd)
     if begin is None:
         pytest.skip("root cannot become somebody else here")
     command = ("nextchar", "train", "--corpus=mein Text 分.txt", f"--out={out}", *TINY, "--prefix=不分开", *flags)
