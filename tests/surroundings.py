@@ -16,17 +16,18 @@ READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 @cache
-def stranger() -> tuple[str, ...] | None:
-    """What a command begins with to run as somebody who may write nothing of what this user may.
+def stranger(folder: Path) -> tuple[str, ...] | None:
+    """What a command begins with to run as somebody who may read `folder` and write nothing of what this user may.
 
-    Nothing, where this user is no root, whom modes of files bind; None where root cannot become somebody else.
+    Nothing, where this user is no root, whom modes of files bind; None where root cannot become such a one.
     """
     if os.geteuid() != 0:
         return ()
     setpriv = shutil.which("setpriv")
     for more in ((), READS_ALL) if setpriv is not None else ():
         begin = (str(setpriv), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *more)
-        asked = subprocess.run([*begin, sys.executable, "-c", "import model.errors"], cwd=ROOT, capture_output=True)
+        command = [*begin, sys.executable, "-c", "import os, sys, model.errors; os.listdir(sys.argv[1])", str(folder)]
+        asked = subprocess.run(command, cwd=ROOT, capture_output=True)
         if asked.returncode == 0:
             return begin
     return None

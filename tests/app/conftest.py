@@ -122,7 +122,7 @@ class Server:
             )
         self.kill = weakref.finalize(self, _kill, self.process)
         try:
-            self.url = self._wait_for(r'"url": "(http://[^"]+)"|\burl\S*=\S*?(http://[^\s\x1b]+)')  # JSON, console
+            self.url = self._wait_for(r'"url": "(http://[^"]+)"|url\S*=\S*?(http://[^\s\x1b]+)')  # JSON, console
         except BaseException:
             self.kill()
             raise

@@ -40,7 +40,7 @@ def server_of(name: str, base: Path) -> Server | None:
     odd = base / ODD_NAME
     common: dict[str, str | None] = {**UNSET, "PYTHONPATH": str(ROOT), "NEXTCHAR_RELOAD_S": "0.1"}
     if name == "somebody else in plain C":
-        begin = stranger()
+        begin = stranger(base)
         common |= {"LC_ALL": "C", "HOME": str(odd / "home"), "TMPDIR": str(odd / "home")}
         return None if begin is None else Server(base, odd / "models", odd, (*PRIVATE, *begin), (), **common)
     common |= {**ASCII_ALONE, "HOME": str(base / "free"), "NEXTCHAR_LOG_FORMAT": "console"}

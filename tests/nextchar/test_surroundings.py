@@ -114,7 +114,7 @@ def test_a_working_directory_that_is_gone_is_said_in_a_sentence(command: tuple[s
 
 
 def trains(odd: Path, out: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    begin = stranger()
+    begin = stranger(odd)
     if begin is None:
         pytest.skip("root cannot become somebody else here")
     command = ("nextchar", "train", "--corpus=mein Text 分.txt", f"--out={out}", *TINY, "--prefix=不分开", *flags)
@@ -146,3 +146,15 @@ def test_with_a_home_that_cannot_be_written_and_a_private_umask_a_run_leaves_pri
     assert left.keys() >= {"model.safetensors", "resume.safetensors", "training.png", "metrics.jsonl", "samples.txt"}
     assert set(left.values()) == {0o600}
     assert checkpoints.load(odd / "mine" / "model").rules == TextRules()
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_the_end_is_said_with_the_file_and_leaves_nothing_half_written(odd: Path) -> None:
+    command = ("nextchar", "train", "--corpus=mein Text 分.txt", "--out=mine", *TINY)
+    done = run(odd, *command, shell='ulimit -f 1; exec "$@"')  # no file of more than 512 bytes, or 1,024
+    assert done.returncode == 1
+    assert re.search(
+        r"model\.safetensors: not saved \(File too large\); the file that stood there is kept$", done.stdout, re.M
+    )
+    assert "Traceback" not in done.stderr
+    assert not list((odd / "mine").rglob("*.safetensors*"))

@@ -7,13 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import model.kernels.compiled
-from tests.surroundings import stranger
 
 INNER = """
 from model.kernels.compiled import compiled
@@ -71,11 +69,11 @@ def write_inner(package: Path, term: int) -> None:
     (package / "model" / "inner.py").write_text(INNER.format(term=term))
 
 
-def start(package: Path, *command: str, begin: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+def start(package: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
     own = {"HOME": str(package / "home"), "PYTHONPATH": str(package)}
     inherited = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     return subprocess.Popen(
-        [*begin, sys.executable, "-c", *command],
+        [sys.executable, "-c", *command],
         cwd=package,
         env={**inherited, **own, **environment},
         stdin=subprocess.PIPE,
@@ -145,33 +143,6 @@ def test_where_nothing_can_be_written_functions_are_compiled_at_each_start(packa
         problem.count("\n") == problem.count("what is compiled cannot be kept") == 1
     )  # though there are two functions
     assert "set NUMBA_CACHE_DIR to a folder that can be written" in problem
-
-
-@pytest.mark.slow
-def test_somebody_else_reads_what_is_kept_beside_the_sources_and_nowhere_else(package: Path, tmp_path: Path) -> None:
-    begin = stranger()
-    if begin is None:
-        pytest.skip("root cannot become somebody else here")
-    elsewhere = {"NUMBA_CACHE_DIR": str(tmp_path / "elsewhere")}
-    (package / "model" / "__pycache__").touch()
-    assert run(package, **elsewhere) == "4 0"
-    (package / "model" / "__pycache__").unlink()
-    assert run(package) == "4 0"
-    own = package / "model" / "__pycache__" / "numba"
-    shutil.move(own, tmp_path / "aside")
-    for folder in (package, package / "model", package / "model" / "__pycache__", tmp_path / "elsewhere"):
-        folder.chmod(0o555)
-    (package / "home").touch() if os.geteuid() == 0 else None
-    try:
-        assert end(start(package, CALL, begin=begin, **elsewhere)) == "4 0"
-        (package / "model" / "__pycache__").chmod(0o755)
-        shutil.move(tmp_path / "aside", own)
-        (package / "model" / "__pycache__").chmod(0o555)
-        own.chmod(0o555)
-        assert end(start(package, CALL, begin=begin)) == "4 1"
-    finally:
-        for folder in (package, package / "model", package / "model" / "__pycache__", own, tmp_path / "elsewhere"):
-            folder.chmod(0o755)
 
 
 @pytest.mark.slow
