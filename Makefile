@@ -65,7 +65,7 @@ test-deps: $(INSTALLED_DEV)
 # The service against other people's programs, which this installs: with apt, and into .peers. `make test` leaves it out.
 test-peers: $(INSTALLED_DEV)
 	$(BIN)/python -m tests.peers.downloads
-	$(BIN)/python -m pytest -m peers tests/peers
+	$(BIN)/python -m pytest -m peers tests/peers tests/clients
 
 # Changes the code in one place at a time and sees whether a test fails: docs/development.md.
 mutants: $(INSTALLED_MUTATION)
@@ -80,6 +80,7 @@ lock:
 	$(LOCK) -c requirements/runtime.txt --extra cuda --excludes requirements/replaced-by-cuda.in pyproject.toml -o requirements/cuda.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 	$(LOCK) -c requirements/dev.txt requirements/peers.in -o requirements/peers.txt
+	$(LOCK) requirements/clients.in -o requirements/clients.txt
 	$(LOCK) -c requirements/dev.txt --extra mutation pyproject.toml -o requirements/mutation.txt
 
 clean:

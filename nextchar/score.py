@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from model import checkpoint as checkpoints
 from model.decoding.scoring import Score
 from model.errors import NextcharError, describe
 from model.text.corpus import decoded, read_text
-from nextchar.terminal import escaped
+from nextchar.terminal import Program, escaped, json_line
 
 WIDTH = 140  # where there is no terminal to ask
 MAX_ROWS = 1000  # of a table; nobody reads more, and rich takes a second for so many
@@ -55,7 +54,7 @@ def score(
         raise typer.Exit(1) from None
     for one in scores:
         if as_json:
-            line = json.dumps(body(one, _name(checkpoint)), ensure_ascii=False)
+            line = json_line(body(one, _name(checkpoint)))
             print(escaped(line) if sys.stdout.isatty() else line, flush=True)
         else:
             _show(one)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-FAILED, INTERRUPTED = 1, 130  # 130: as a shell has it of SIGINT
+INTERRUPTED = 130  # as a shell has it of SIGINT
 
 
 def main() -> None:
@@ -17,6 +17,5 @@ def main() -> None:
         program()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    except (OSError, MemoryError) as error:  # such as a full disk behind the output
-        print("not enough memory" if isinstance(error, MemoryError) else error, file=sys.stderr)
-        raise SystemExit(FAILED) from None
+    except MemoryError:
+        sys.exit("not enough memory")

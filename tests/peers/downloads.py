@@ -15,6 +15,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests import programs
@@ -24,6 +25,8 @@ ROOT = HERE.parent.parent
 FOLDER = ROOT / ".peers"
 STAMP = ".brought"  # in the folder of each download: what it was made from
 REQUIREMENTS = ROOT / "requirements" / "peers.txt"
+OF_CLIENTS = ROOT / "tests" / "clients" / "generated"
+CLIENT_REQUIREMENTS = ROOT / "requirements" / "clients.txt"
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,18 @@ class Download:
     is_asked: str  # a path in the folder
 
 
-def bring_prism(folder: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
+def bring_node_modules(locks: tuple[Path, ...], folder: Path) -> None:
+    for lock in locks:
+        shutil.copy(lock, folder)
     npm = programs.find("npm") or "npm"
     _run(npm, "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
 
 
-def bring_python(folder: Path) -> None:
-    """An environment of its own: the tests of the openai package want another pytest plugin than ours."""
+def bring_python(requirements: Path, folder: Path) -> None:
+    """An environment of its own: the tests of the openai package want another pytest plugin than ours, and a generator
+    another Typer."""
     _run(sys.executable, "-m", "venv", str(folder), cwd=ROOT)
-    _run(*_pip(str(folder / "bin" / "python"), "install"), "-r", str(REQUIREMENTS), cwd=ROOT)
+    _run(*_pip(str(folder / "bin" / "python"), "install"), "-r", str(requirements), cwd=ROOT)
 
 
 def bring_openai_tests(folder: Path) -> None:
@@ -59,11 +63,21 @@ def bring_openai_tests(folder: Path) -> None:
     (folder / archive.name.removesuffix(".tar.gz")).rename(folder / "source")
 
 
-NPM_LOCKS = (HERE / "package.json", HERE / "package-lock.json")
+def of_npm(folder: Path, is_asked: str) -> Download:
+    locks = (folder / "package.json", folder / "package-lock.json")
+    return Download(partial(bring_node_modules, locks), locks, is_asked)
+
+
+def of_pypi(requirements: Path) -> Download:
+    return Download(partial(bring_python, requirements), (requirements,), "bin/python")
+
+
 DOWNLOADS = {
-    "prism": Download(bring_prism, NPM_LOCKS, "node_modules/@stoplight/prism-cli/dist/index.js"),
-    "redbot": Download(bring_python, (REQUIREMENTS,), "bin/python"),
+    "prism": of_npm(HERE, "node_modules/@stoplight/prism-cli/dist/index.js"),
+    "redbot": of_pypi(REQUIREMENTS),
     "openai_tests": Download(bring_openai_tests, (REQUIREMENTS,), "source"),
+    "python_generators": of_pypi(CLIENT_REQUIREMENTS),
+    "node_generators": of_npm(OF_CLIENTS, "node_modules"),
 }
 
 
