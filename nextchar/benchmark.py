@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from model.errors import NextcharError
+from nextchar.terminal import Program
 
 program = Program(add_completion=False, no_args_is_help=True)
 

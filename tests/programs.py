@@ -3,8 +3,8 @@
 A test that asks for a missing one is skipped; where `CI` is set it fails. `python -m tests.programs` (`make test-deps`)
 installs what is missing: with apt where that may be used, else what can be had without it: nginx with Homebrew, and a
 Chromium of Playwright's.
-`PEERS` are the programs of tests/peers and tests/clients, which `make test-peers` installs. The last lines of a run, about what was
-skipped, are printed here; the one about MXNet too.
+`PEERS` are the programs of tests/peers and tests/clients, which `make test-peers` installs. The last lines of a run,
+about what was skipped, are printed here; the one about MXNet too.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ ROOMS = {
         "model/errors.py model/kernels/ model/language_model.py model/processor.py model/text/ "
         "model/training/backend.py model/training/backends/cpu/ model/training/optimisation/"
     ),
-    "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/",
+    "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/ nextchar/terminal.py",
     "nextchar/evaluate.py": (
         "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
     ),

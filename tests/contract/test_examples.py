@@ -169,8 +169,9 @@ def by_hand(options: dict[str, Any]) -> bytes:
         "training": json.dumps(training, separators=(",", ":")),
         "digest": "0" * 64,
     }
-    shapes = dict.fromkeys(["W_xz", "W_xr", "W_xh"], (4, 3)) | dict.fromkeys(["W_hz", "W_hr", "W_hh"], (3, 3))
-    shapes |= dict.fromkeys(["b_z", "b_r", "b_h"], (3,)) | {"W_hy": (3, 4), "b_y": (4,)}
+    shapes: dict[str, tuple[int, ...]] = {"W_hy": (3, 4), "b_y": (4,)}
+    for gate in "zrh":
+        shapes |= {f"W_x{gate}": (4, 3), f"W_h{gate}": (3, 3), f"b_{gate}": (3,)}
     unsigned = safetensors.numpy.save({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, metadata)
     return unsigned.replace(b"0" * 64, hashlib.sha256(unsigned).hexdigest().encode())
 
