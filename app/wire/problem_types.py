@@ -1,6 +1,7 @@
 """Every kind of problem there is: what its `type`, `title` and `status` are, and what its page says.
 
 A client finds the page at the problem's `type`. `wire/problems.py` says which error is of which kind.
+Long, since it is one table.
 """
 
 from __future__ import annotations
