@@ -122,7 +122,8 @@ try:
     program(["--help"])
 finally:
     loaded = [name for name in sys.modules if name.split(".")[0] in ("app", "model", "numpy")]
-    loaded += [name for name in sys.modules if name.startswith("nextchar.") and name != "nextchar.__main__"]
+    needed = ("nextchar.__main__", "nextchar.terminal")
+    loaded += [name for name in sys.modules if name.startswith("nextchar.") and name not in needed]
     print(loaded)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -139,9 +139,7 @@ def test_where_nothing_can_be_written_functions_are_compiled_at_each_start(packa
     process = start(package, CALL, NUMBA_CACHE_DIR=str(package / "home"))
     output, problem = process.communicate(timeout=120)
     assert (process.returncode, output.strip()) == (0, "4 0")
-    assert (
-        problem.count("\n") == problem.count("what is compiled cannot be kept") == 1
-    )  # though there are two functions
+    assert problem.count("\n") == problem.count("what is compiled cannot be kept") == 1  # of two functions
     assert "set NUMBA_CACHE_DIR to a folder that can be written" in problem
 
 
