@@ -12,6 +12,7 @@ from prometheus_client import Metric
 from app.main import create_app
 from app.operation.metrics import Metrics, ModelMetrics
 from app.settings import PREFIX, Settings
+from app.wire.problem_types import PROBLEM_TYPES, type_of
 from tests.contract.pages import HTTP, ROOT, number, table
 
 STATUSES = {int(status) for status in HTTPStatus if status >= 200} - {0o777} | {499}
@@ -43,6 +44,14 @@ def test_every_code_of_an_error_is_described() -> None:
             status, code = (part.value if isinstance(part, ast.Constant) else None for part in node.elts)
             in_code |= {code} if status in STATUSES and str(code).isidentifier() else set()
     assert {row[2] for row in table(HTTP, "status")} - {""} == in_code - {None}
+
+
+def test_every_kind_of_problem_is_described_at_its_status_and_its_code() -> None:
+    problems = [row for row in table(HTTP, "status") if int(row[0]) >= 400]
+    assert {kind for _, kind, *_ in problems} - {""} == {kind.name for kind in PROBLEM_TYPES}
+    for status, kind, code, _ in problems:
+        found = type_of(int(status), code or None)
+        assert (found.name if found else "") == kind, status
 
 
 def series(metric: Metric) -> tuple[str, str, frozenset[str]]:
