@@ -124,7 +124,6 @@ def test_the_tests_are_measured_and_then_held_to_the_floor() -> None:
     measured = tomllib.loads(text("pyproject.toml"))["tool"]["coverage"]
     assert measured["run"]["source"] == ["app", "model", "nextchar"]
     assert 85 <= measured["report"]["fail_under"] <= 100
-    assert [name for name in measured["run"]["omit"] if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize(
