@@ -2,13 +2,16 @@
 #   mxnet-cu117      MXNet on CUDA 11: Maxwell to Ada cards (the default)
 #   onnxruntime-gpu  ONNX Runtime on CUDA 13: Turing to Blackwell cards
 #   cpu              neither
-# Each of them starts on a machine without a GPU too, and then computes on the CPU.
+# Each of them starts on a machine without a GPU too, says so, and computes on the CPU; with NEXTCHAR_DEVICE=gpu, which
+# the profile gpu of docker-compose.yml sets, it ends with exit status 2 instead.
 
 # CUDA 13.0 is the release that came with driver R580, whose support lasts until June 2028, longer than any other's;
 # NVIDIA deletes an image half a year after its driver's end. Only its Ubuntu is used: CUDA itself comes from wheels.
 # The digest is given by docker-compose.yml: an image built from another base keeps working without it.
 ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04
 ARG ACCELERATOR=mxnet-cu117
+# The project's, which pyproject.toml says and a Dockerfile cannot read.
+ARG VERSION=0.1.0
 
 
 # What both the build and the service stand on: the base's own Python, and the libraries that the wheels expect
@@ -48,7 +51,12 @@ FROM dependencies AS training
 COPY model/ /src/model/
 COPY nextchar/ /src/nextchar/
 WORKDIR /src
-RUN python -m nextchar train --preset quick --out /models/lyrics \
+ARG VERSION
+# For the model's record: no package is installed here that could say it.
+RUN mkdir "nextchar-$VERSION.dist-info" \
+    && printf 'Metadata-Version: 2.1\nName: nextchar\nVersion: %s\n' "$VERSION" > "nextchar-$VERSION.dist-info/METADATA"
+# Its epochs end the training, not the clock: a slow builder makes the same model.
+RUN python -m nextchar train --preset quick --time-budget 3600 --out /models/lyrics \
     && rm -f /models/lyrics/resume.safetensors
 
 
@@ -75,7 +83,7 @@ COPY --from=application /app /app
 COPY LICENSE /app/
 
 ARG ACCELERATOR
-ARG VERSION=0.1.0
+ARG VERSION
 ARG REVISION=
 LABEL org.opencontainers.image.title="Nextchar" \
       org.opencontainers.image.description="Serves a character-level recurrent language model over HTTP ($ACCELERATOR)" \
@@ -83,7 +91,9 @@ LABEL org.opencontainers.image.title="Nextchar" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 
-ENV PYTHONPATH=/app \
+# /app/bin has the command `nextchar`.
+ENV PATH=/app/bin:$PATH \
+    PYTHONPATH=/app \
     NEXTCHAR_HOST=0.0.0.0 \
     NEXTCHAR_MODELS_DIR=/models \
     # Without these the container runtime hands over no card, or refuses an older driver before the service can

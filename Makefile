@@ -49,7 +49,9 @@ WORKERS ?= 3
 test test-slow test-peers: export PYTHONDONTWRITEBYTECODE :=
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not peers"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not peers" \
+		--cov --cov-report= --cov-fail-under=0
+	@$(BIN)/python -m tests.floor
 
 # What takes many seconds each and stands beside a faster test of the same thing: streams across kill -9, a page whose
 # server is stopped, damaged results of Numba, the other format of the log.
@@ -82,6 +84,6 @@ lock:
 	$(LOCK) -c requirements/dev.txt --extra mutation pyproject.toml -o requirements/mutation.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants .peers
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants .peers .coverage .coverage.*
 	find app model nextchar scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/nextchar"

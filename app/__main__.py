@@ -2,18 +2,26 @@
 
 A first signal makes the service not ready at once; open requests finish, new ones get 503, then the process exits 0.
 Settings that cannot be used, a GPU among them that is not there, end the start with exit status 2, and an address that
-cannot be listened on with 3, which may be another when it is tried again.
+cannot be listened on with 3, which may be another when it is tried again. A decode thread that hangs ends it with 4.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
+
+WRONG_SETTINGS, CANNOT_LISTEN, HANGS = 2, 3, 4
 
 if __name__ == "__main__":
     gc.disable()  # until all is imported: looking for garbage among the modules takes a fourth of the start
+    try:
+        os.getcwd()
+    except OSError as error:  # libraries end with a traceback then, some of them where they are imported
+        print(f"the working directory is gone ({error.strerror}): start from one that is there", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
 
 import faulthandler
-import sys
 from contextlib import closing
 from functools import partial
 
@@ -24,21 +32,24 @@ from app.main import create_app
 from app.middleware.forwarded import Forwarded
 from app.operation.log import configure
 from app.server.binding import given, on_addresses, on_path
-from app.server.descriptors import connections_that_fit
+from app.server.descriptors import connections_that_fit, open_standard_streams
 from app.server.graceful import GracefulServer
 from app.server.listening import ListenError, Listening
 from app.server.protocol import Limits, Protocol
+from app.serving.hang import HangWatch
 from app.serving.service import Service
 from app.settings import PREFIX, Settings, SettingsError, from_environment, given_descriptors, service_links
+from app.wire.problem_types import type_and_title
 from model.engines.choice import check
 from model.errors import DeviceError, NextcharError
 
 log = structlog.get_logger()
 
-WRONG_SETTINGS, CANNOT_LISTEN = 2, 3
+ON_THE_CPU = f"; to compute on the CPU, set {PREFIX}DEVICE=cpu (with Docker Compose, COMPOSE_PROFILES=cpu)"
 
 
 def main() -> int:
+    open_standard_streams()
     faulthandler.enable()  # MXNet's own signal handler would end a crash with no trace
     try:
         settings = from_environment()
@@ -70,7 +81,9 @@ def serve(settings: Settings, listening: Listening) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        http=partial(Protocol, limits_of(settings)),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            Protocol, limits_of(settings), kind_of=partial(type_and_title, root_path=settings.root_path)
+        ),
         ws="none",
         loop="uvloop",
         proxy_headers=False,
@@ -80,6 +93,8 @@ def serve(settings: Settings, listening: Listening) -> int:
     server = GracefulServer(
         config, listening, drain_s=settings.drain_s, begin=service.begin_draining, end=service.watch.stop
     )
+    if limit_s := settings.hang_limit_s():
+        HangWatch(service.registry, limit_s, partial(os._exit, HANGS), lambda: service.draining).start()
     gc.freeze()  # what is there now stays: a collection while requests are answered need not look at it
     gc.enable()
     server.run()
@@ -96,8 +111,8 @@ def check_device(settings: Settings) -> None:
     try:
         check("gpu" if settings.device == "gpu" else "cpu", settings.engine)
     except DeviceError as error:
-        asked = "DEVICE is 'gpu'" if settings.device == "gpu" else "ENGINE is 'mxnet'"
-        raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}") from error
+        asked, instead = ("DEVICE is 'gpu'", ON_THE_CPU) if settings.device == "gpu" else ("ENGINE is 'mxnet'", "")
+        raise SettingsError(f"{PREFIX}{asked}: {str(error).removeprefix('device: ')}{instead}") from error
 
 
 def limits_of(settings: Settings) -> Limits:

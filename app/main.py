@@ -33,7 +33,7 @@ from app.serving.registry import Registry
 from app.serving.service import Service
 from app.serving.watch import Watch
 from app.settings import Settings, left_open
-from app.web import page
+from app.web import docs, page, problem_pages
 from app.wire import document, handlers
 
 log = structlog.get_logger()
@@ -68,13 +68,15 @@ def create_app(settings: Settings, bound: Sequence[str] | None = None) -> FastAP
         license_info=document.LICENSE,
         openapi_tags=document.TAGS,
         lifespan=lifespan,
+        docs_url=None,  # app/web/ has its own, which needs no other host
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.service = service
     handlers.install(app)
     figures = metrics.router()
-    for router in (generate.router, score.router, models.router, openai.router, health.router, figures, page.router):
+    pages = (page.router, docs.router, problem_pages.router)
+    for router in (generate.router, score.router, models.router, openai.router, health.router, figures, *pages):
         app.include_router(router)
         _add_head(app, router)
     named = (GenerateBody, ScoreBody, CompletionBody, GenerateChunk, CompletionChunk)

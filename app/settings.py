@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import limits
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.addresses import DEFAULT_HOST, DEFAULT_PORT, addresses, is_link
@@ -110,6 +110,13 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(1000, ge=1, le=1_000_000, description="Connections at once; more are answered 503.")
     stall_s: float = Field(10.0, gt=0, le=3600, description="A decoding step that takes longer makes /readyz say 503.")
+    hang_s: float = Field(
+        60.0,
+        ge=0,
+        le=86400,
+        validate_default=False,
+        description="A decoding step that takes longer ends the process, exit status 4; 0: never.",
+    )
     drain_s: float = Field(30.0, ge=0, le=3600, description="How long open requests may take to finish at SIGTERM.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
@@ -160,6 +167,14 @@ class Settings(BaseSettings):
     def _in_small_letters(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
+    @field_validator("hang_s")
+    @classmethod
+    def _is_more_than_a_stall(cls, value: float, others: ValidationInfo) -> float:
+        stall_s = others.data.get("stall_s", 0.0)
+        if 0 < value <= stall_s:
+            raise ValueError(f"is not more than {PREFIX}STALL_S, {stall_s:g}, and not 0")
+        return value
+
     @field_validator("uds", "models_dir", "api_keys_file")
     @classmethod
     def _from_home(cls, value: Path | None) -> Path | None:
@@ -195,6 +210,10 @@ class Settings(BaseSettings):
     def addresses(self) -> tuple[str, ...]:
         """What it listens on; nothing where that is a Unix socket."""
         return () if self.uds is not None else addresses(self.host)
+
+    def hang_limit_s(self) -> float:
+        """After which a step ends the process; 0: never. A longer stall lifts the default."""
+        return max(self.hang_s, self.stall_s) if self.hang_s else 0.0
 
     def keys(self) -> tuple[SecretStr, ...]:
         """The API keys of both settings. Raises SettingsError where the file cannot be read or a key is too short."""

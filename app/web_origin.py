@@ -11,7 +11,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # What the service's own addresses begin with. Below a prefix that did too, nobody could tell what a path means.
 OWN_PARTS = frozenset(
-    {"docs", "generate", "healthz", "metrics", "models", "openapi.json", "readyz", "score", "v1", "web"}
+    {"docs", "generate", "healthz", "metrics", "models", "openapi.json", "problems", "readyz", "score", "v1", "web"}
 )
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")

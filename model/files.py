@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ from model.arrays import Untyped
 from model.errors import CheckpointError, brief
 
 _NO_DIGEST = "0" * 64  # stands in the digest's place while the digest is computed
+FILE_MODE = 0o644  # less what the umask takes away
 START_BYTES = 4096  # of a file, in which its digest stands: the names of metadata are sorted
 
 
@@ -95,13 +96,13 @@ def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        # mkstemp's mode of 0600 would keep a server under another user from reading it, whatever the umask allows.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a server under another user from reading it
         read = temporary.read_bytes()
         if read != data:
             raise CheckpointError(f"{path}: not saved, the disk gave back other bytes than were written")

@@ -15,11 +15,12 @@ from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
 from model.decoding.row import ALL, Row
 from model.decoding.scoring import Score, score
-from model.errors import OptionError
+from model.errors import OptionError, show
 from model.sampling.options import Sampling
 from model.seeds import draw_seed
 
 MAX_ROWS = 256  # decoded at once; more wait for a place
+MAX_CHARS = 2**53  # of one text, as positions are counted in 64 bits
 CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts
 UNKNOWN_RULES = ("error", "skip")
 
@@ -84,6 +85,8 @@ class LanguageModel:
             raise OptionError("prefixes", "is one string; give a list of them")
         if type(num_chars) is not int or num_chars < 0:
             raise OptionError("num_chars", f"{num_chars!r} is not a whole number of at least 0")
+        if num_chars > MAX_CHARS:
+            raise OptionError("num_chars", f"{show(num_chars)} is not at most {MAX_CHARS}")
         sampling = Sampling(temperature, top_k, top_p, seed)
         prepared = [self.prepare(prefix, unknown) for prefix in prefixes]
         seeds = [None if sampling.greedy else draw_seed() if seed is None else seed for _ in prefixes]

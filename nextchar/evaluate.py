@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +13,9 @@ from model import checkpoint as checkpoints
 from model.errors import NextcharError, describe
 from model.evaluation import evaluate
 from model.text.corpus import read_text
-from nextchar.terminal import escaped
+from nextchar.terminal import Program, escaped, json_line
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -38,7 +37,7 @@ def main(
         console.print(str(error))
         raise typer.Exit(1) from None
     if as_json:
-        console.print(_shown(json.dumps(asdict(result), ensure_ascii=False)))
+        console.print(_shown(json_line(asdict(result))))
         return
     console.print(f"{result.characters:,} characters, {result.coverage:.2%} of the text known to the model")
     console.print(

@@ -14,8 +14,9 @@ from model.errors import NextcharError
 from model.export import mxnet as export
 from model.export.onnx import write_onnx
 from model.text.rules import TextRules
+from nextchar.terminal import Program
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -44,6 +45,8 @@ def main(
             console.print(f"saved {file}")
             return
         loaded = checkpoints.load(checkpoint)
+        if onnx is None and to_mxnet is None:
+            raise typer.BadParameter("give --onnx, --to-mxnet or --from-mxnet")
         if onnx is not None:
             difference = write_onnx(loaded, onnx)
             console.print(f"wrote {onnx}; its logits are within {difference:.1e} of a second implementation's")

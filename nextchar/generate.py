@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,9 @@ import typer
 import model
 from model.errors import NextcharError
 from model.language_model import LanguageModel
-from nextchar.terminal import escaped
+from nextchar.terminal import Program, escaped, json_line
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 
 
 @program.command()
@@ -42,7 +41,7 @@ def generate(
         )
         for g in written:
             body = {"text": g.text, "prefix": g.prefix, "generated": g.generated, "seed": g.seed}
-            line = json.dumps(body, ensure_ascii=False) if as_json else g.text
+            line = json_line(body) if as_json else g.text
             print(escaped(line) if sys.stdout.isatty() else line, flush=True)
 
     try:

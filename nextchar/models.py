@@ -13,8 +13,9 @@ from rich.text import Text
 
 from model.errors import NextcharError
 from model.versions import Version, present, restore, versions
+from nextchar.terminal import Program
 
-program = typer.Typer(help="Lists the versions of a model and goes back to one of them.", add_completion=False)
+program = Program(help="Lists the versions of a model and goes back to one of them.", add_completion=False)
 console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 Folder = Annotated[Path, typer.Argument(help="A model's folder, such as checkpoints/mine.")]
 

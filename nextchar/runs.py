@@ -13,9 +13,9 @@ from rich.text import Text
 
 from model import checkpoint as checkpoints
 from model.errors import CheckpointError
-from nextchar.terminal import escaped
+from nextchar.terminal import Program, escaped
 
-program = typer.Typer(add_completion=False)
+program = Program(add_completion=False)
 
 
 @program.command()

@@ -32,12 +32,14 @@ ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".mutants"
 INSTALLED = ("app", "model", "nextchar")
 RESULTS, SURVIVORS, TABLE = WORK / "results.json", WORK / "survivors.diff", WORK / "table.md"
-# What tests run as a process of its own, and what is only compiled; a mutant here would never be seen.
+# What tests run as a process of its own, what is only compiled, what only measures; a mutant here would never be seen.
 LEFT_OUT = (
     "app/__main__.py",
     "model/kernels/",
     "model/training/__main__.py",
     "model/training/backends/cpu/",
+    "nextchar/benchmark.py",
+    "nextchar/benchmarks/",
     "nextchar/serve.py",
 )
 # Tests of a module that do not stand in the file of its name, in the order in which they are run: after that file where
@@ -67,6 +69,7 @@ ALSO = {
     "model/sampling/rows.py": ["tests/model/sampling/test_rows.py"],
     "model/decoding/scoring.py": ["tests/model/test_evaluation.py"],
     "model/training/options.py": ["tests/model/training/test_trainer.py"],
+    "model/training/setting.py": ["tests/model/training/test_options.py"],
     "model/training/trainer.py": ["tests/model/training/test_updates.py"],
     "nextchar/__main__.py": ["tests/nextchar/test_commands.py"],
     "nextchar/progress.py": ["tests/nextchar/test_terminal.py", "tests/nextchar/test_train.py"],

@@ -12,12 +12,12 @@ import numpy as np
 
 from model.arrays import Float32s
 from model.checkpoint import Checkpoint
-from model.config import ModelConfig
+from model.config import GATES, ModelConfig
 from model.text.rules import TextRules
 from model.text.vocabulary import Vocabulary
 from model.training.optimisation.initialise import initial_parameters
 
-CELLS = ("rnn", "gru", "lstm")
+CELLS = tuple(GATES)
 LETTERS = "abcdefghijklmnopqrstuvwxyz .,'分开不战争中部队"
 
 

@@ -1,7 +1,8 @@
 """The programs that tests need beyond Python: where they are, what is said where they are not, how they get installed.
 
 A test that asks for a missing one is skipped; where `CI` is set it fails. `python -m tests.programs` (`make test-deps`)
-installs what is missing: with apt where that may be used, else what can be had without it, a Chromium of Playwright's.
+installs what is missing: with apt where that may be used, else what can be had without it: nginx with Homebrew, and a
+Chromium of Playwright's.
 `PEERS` are the programs of tests/peers and tests/clients, which `make test-peers` installs. The last lines of a run,
 about what was skipped, are printed here; the one about MXNet too.
 """
@@ -50,6 +51,7 @@ PEERS = {
     "varnishd": Program(("varnishd",), ("varnish",)),  # its package brings the compiler that it calls
     "wget": Program(("wget",), ("wget",)),
 }
+FORMULAE = ("nginx",)  # Homebrew's; curl and openssl come with macOS, and a Chromium is Playwright's
 REASON = "needs {}, which is not installed"
 MISSING = pytest.StashKey["Counter[str]"]()
 WITHOUT_MXNET = pytest.StashKey[int]()
@@ -120,6 +122,7 @@ def install() -> str | None:
         print("test-deps: nothing is missing")
         return None
     install_with_apt("test-deps", [package for name in wanted for package in PROGRAMS[name].packages])
+    install_with_homebrew([name for name in wanted if name in FORMULAE and find(name) is None])
     if find("chromium") is None:
         print("test-deps: no Chromium from apt; playwright install chromium", flush=True)
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
@@ -139,6 +142,13 @@ def install_with_apt(who: str, packages: Iterable[str]) -> None:
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": False}
         subprocess.run([*apt, "update"], **quiet)
         subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], **quiet)
+
+
+def install_with_homebrew(formulae: list[str]) -> None:
+    """Where there is Homebrew, which refuses to be run as root; else nothing."""
+    if formulae and shutil.which("brew") and os.geteuid() != 0:
+        print(f"test-deps: brew install {' '.join(formulae)}", flush=True)
+        subprocess.run(["brew", "install", "--quiet", *formulae], check=False)
 
 
 if __name__ == "__main__":

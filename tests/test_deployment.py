@@ -14,6 +14,7 @@ import yaml
 from app.operation.metrics import Metrics
 from app.server.graceful import CLEAN_UP_S, LAST_WORDS_S
 from app.settings import PREFIX, Settings
+from app.wire.problem_types import type_and_title
 from tests.image.dockerfile import read
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +67,7 @@ def test_a_service_has_only_keys_that_compose_knows(service: str) -> None:
 def test_no_image_floats(service: str) -> None:
     tag = SERVICES[service]["image"].rsplit("/", 1)[-1].partition(":")[2]
     assert re.match(r"v?\d+\.\d+\.\d+", tag), f"{service}: {tag} is not a whole version"
+    assert (service in OWN) != bool(re.search(r"@sha256:[0-9a-f]{64}$", tag)), f"{service}: {tag} has no digest"
     assert "latest" not in (ROOT / "docker-compose.yml").read_text("utf-8")
 
 
@@ -103,6 +105,28 @@ def test_only_the_gpu_service_asks_for_a_card_which_would_stop_any_other_host() 
     assert all("deploy" not in about for name, about in SERVICES.items() if name != "nextchar-gpu")
 
 
+def set_in(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize(("service", "device"), [("nextchar-gpu", "gpu"), ("nextchar-cpu", "cpu")])
+def test_a_profile_computes_where_its_name_says_unless_a_person_says_another(service: str, device: str) -> None:
+    own, persons = SERVICES[service]["env_file"]  # the later one counts
+    assert set_in(own["path"]) == {"NEXTCHAR_DEVICE": device}
+    assert own.get("required", True)
+    assert persons == {"path": ".env.local", "required": False}
+    assert "NEXTCHAR_DEVICE" not in SERVICES[service]["environment"], "which goes before every file"
+    assert "NEXTCHAR_DEVICE" not in read().stages[-1].environment(), "whoever runs the image alone is told in the log"
+
+
+@pytest.mark.parametrize("accelerator", ["mxnet-cu117", "onnxruntime-gpu", "cpu"])
+def test_which_image_is_for_which_card_is_on_the_first_screen(accelerator: str) -> None:
+    first_screen = (ROOT / "docs" / "container.md").read_text("utf-8").splitlines()[:25]
+    cards = {"mxnet-cu117": "Maxwell to Ada", "onnxruntime-gpu": "Hopper", "cpu": "none"}[accelerator]
+    assert [line for line in first_screen if line.startswith(f"| `{accelerator}`") and cards in line]
+
+
 @pytest.mark.parametrize("service", OWN)
 def test_both_kinds_answer_under_one_name_with_one_volume(service: str) -> None:
     assert SERVICES[service]["networks"]["default"]["aliases"] == ["nextchar"]
@@ -114,7 +138,7 @@ def test_both_kinds_answer_under_one_name_with_one_volume(service: str) -> None:
 @pytest.mark.parametrize("service", OWN)
 def test_the_service_is_built_from_arguments_that_the_dockerfile_has(service: str) -> None:
     arguments = SERVICES[service]["build"]["args"]
-    assert arguments.keys() == read().arguments.keys()
+    assert arguments.keys() == read().arguments.keys() - {"VERSION"}  # which is the project's, not to be chosen
 
 
 def test_the_gpu_service_is_built_on_the_dockerfiles_base_with_its_digest() -> None:
@@ -228,3 +252,11 @@ def test_every_locked_package_has_hashes_and_no_lock_names_an_index(lock: str) -
     assert all("--hash=sha256:" in entry for entry in entries)
     assert "://" not in text
     assert "index" not in re.sub(r"[0-9a-f]{64}", "", text)
+
+
+def test_errors_of_nginxs_own_are_of_the_services_kinds() -> None:
+    text = (ROOT / "deploy" / "nginx" / "proxy.conf").read_text("utf-8")
+    problems = [json.loads(body) for body in re.findall(r"return \d+ '(\{.*\})';", text)]
+    assert [problem["status"] for problem in problems] == [413, 414, 429, 503]
+    for problem in problems:
+        assert (problem["type"], problem["title"]) == type_and_title(problem["status"])

@@ -148,6 +148,8 @@ class Machine:
         if "install" in command and "apt-get" in command and self.apt_works:
             brings = {"chromium": "chromium", "curl": "curl", "nginx-light": "nginx", "openssl": "openssl"}
             self.has |= {brings[package] for package in command if package in brings}
+        if command[:2] == ["brew", "install"]:
+            self.has |= set(command)
         if command[-2:] == ["install", "chromium"] and "playwright" in command:
             self.has.add("download")
 
@@ -183,6 +185,22 @@ def test_without_apt_playwright_brings_a_chromium_and_the_rest_is_named(
     assert machine.ran[-1].endswith("-m playwright install chromium")
     assert any("apt-get" in line for line in machine.ran) == (reason == "apt fails")
     assert capsys.readouterr().out.splitlines()[-1] == "test-deps: installed chromium"
+
+
+def test_on_macos_homebrew_brings_nginx_and_playwright_a_chromium(machine: Machine) -> None:
+    machine.user = 501
+    machine.has = {"brew", "curl", "openssl"}  # the last two come with the system
+    assert programs.install() is None
+    assert [line.rpartition("-m ")[2] for line in machine.ran] == [
+        "brew install --quiet nginx",
+        "playwright install chromium",
+    ]
+
+
+def test_where_there_is_apt_homebrew_is_not_asked(machine: Machine) -> None:
+    machine.has.add("brew")
+    assert programs.install() is None
+    assert not any("brew" in line for line in machine.ran)
 
 
 def test_a_playwright_that_does_not_start_has_no_chromium(monkeypatch: pytest.MonkeyPatch) -> None:

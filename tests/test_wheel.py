@@ -36,5 +36,9 @@ def test_the_service_the_library_and_the_commands_are_installed_whole_and_nothin
     assert installed(distribution) == {path for path in files if "__pycache__" not in path.parts}
 
 
+def test_checkers_are_told_that_each_package_has_types(distribution: Distribution) -> None:
+    assert {Path(package, "py.typed") for package in ("app", "model", "nextchar")} <= installed(distribution)
+
+
 def test_the_command_that_is_installed_is_the_one_of_the_package(distribution: Distribution) -> None:
-    assert distribution.entry_points == {"console_scripts": ["nextchar = nextchar.__main__:program"]}
+    assert distribution.entry_points == {"console_scripts": ["nextchar = nextchar.start:main"]}

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web_origin import LOCAL_NAMES, host_name, is_own, local_names
+from app.wire.problem_types import PAGES as PROBLEMS
 from app.wire.problems import ProblemError, respond
 from model.errors import show
 
-PAGES = frozenset({"/", "/docs"})  # any page may lead there
+PAGES = frozenset({"/", "/docs", "/problems"})  # any page may lead there, and to those of the problems
 PROBES = frozenset({"/healthz", "/readyz"})  # a balancer asks under names of its own and learns nothing that is kept
 FROM_HERE = frozenset({"same-origin", "none"})  # "none": typed, or out of the bookmarks
 
@@ -64,4 +65,6 @@ class ForeignPages:
 
 def _opens_a_page(request: Request) -> bool:
     is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
-    return is_navigation and request.method in ("GET", "HEAD") and request.scope["path"] in PAGES
+    path: str = request.scope["path"]
+    is_page = path in PAGES or path.startswith(PROBLEMS)
+    return is_navigation and request.method in ("GET", "HEAD") and is_page

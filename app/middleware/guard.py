@@ -17,10 +17,20 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.wire.problem_types import PAGES
 from app.wire.problems import ProblemError, respond
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # probes carry no keys
+OPEN_PATHS = frozenset(
+    {
+        *("/healthz", "/readyz"),  # probes carry no keys
+        # What a problem's `type` leads to, with its looks: whoever is refused may read why.
+        *("/problems", "/web/ink.css", "/web/plain.css", "/web/icon.svg"),
+    }
+)
 PAGE_FILES = "/web/"  # opening the page takes twenty of them; they do not count against a rate
+# Where a browser asks the person for the key: what is opened, and what is loaded then. From `/openapi.json` the browser
+# learns that the key is for all addresses, which `/docs/`, with its slash, does not tell it.
+ASKING = frozenset({"/", "/docs", "/openapi.json"})
 WRONG_KEYS = limits.parse("10/minute")  # for each address; then nothing from there is looked at, a right key neither
 CALLER = "nextchar.caller"  # where the scope says who asks: a key's digest, without keys the address
 
@@ -39,7 +49,7 @@ class Guard:
         if scope["type"] == "http":
             request = Request(scope)
             scope[CALLER] = _address(request)
-            problem = None if scope["path"] in OPEN_PATHS else self.check(request)
+            problem = None if is_open(scope["path"]) else self.check(request)
             if problem is not None:
                 await respond(request, problem)(scope, receive, send)
                 return
@@ -71,10 +81,10 @@ class Guard:
                 return None
         if presented:
             self._limiter.hit(WRONG_KEYS, "wrong", address, cost=len(presented))
+        path: str = request.scope["path"]
         # Only Basic makes a browser ask the person who opened the page.
-        challenge = (
-            'Basic realm="API key as the password", charset="UTF-8"' if request.scope["path"] == "/" else "Bearer"
-        )
+        asks = path in ASKING or path.startswith(PAGE_FILES)
+        challenge = 'Basic realm="API key as the password", charset="UTF-8"' if asks else "Bearer"
         return ProblemError(
             401,
             "no API key, or a wrong one; send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
@@ -86,6 +96,11 @@ class Guard:
         reset, _ = self._limiter.get_window_stats(rate, *identifiers)
         wait_s = max(1, math.ceil(reset - time.time()))
         return ProblemError(429, f"{what}; try again in {wait_s} s", retry_after_s=wait_s)
+
+
+def is_open(path: str) -> bool:
+    """Whether an address is there without a key and counts against no rate."""
+    return path in OPEN_PATHS or path.startswith(PAGES)
 
 
 def _address(request: Request) -> str:

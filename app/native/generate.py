@@ -135,7 +135,7 @@ async def _answer(request: Request, service: Service, fields: GenerateFields) ->
         if request.method == "HEAD":
             return head(MEDIA_TYPE, HEADERS)
         generation = submit(asked)
-        return event_stream(events(asked, generation, place, secret), [generation])
+        return event_stream(events(asked, generation, place, secret, request.scope.get("root_path", "")), [generation])
     if request.method == "HEAD":
         return head(JSON, {})
     result = await until_gone(request, submit(asked))

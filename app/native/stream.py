@@ -33,8 +33,10 @@ def place_of(asked: Question, last_event_id: Place | None) -> Place:
     return last_event_id
 
 
-async def events(asked: Question, generation: Reply[Result], place: Place, secret: bytes) -> AsyncIterator[bytes]:
-    """The stream's bytes, behind a place."""
+async def events(
+    asked: Question, generation: Reply[Result], place: Place, secret: bytes, root_path: str = ""
+) -> AsyncIterator[bytes]:
+    """The stream's bytes, behind a place. root_path: what the address of a problem's page begins with."""
     characters = asked.served.lm.vocabulary.characters
     written = [0] * len(place.seen)
 
@@ -61,7 +63,7 @@ async def events(asked: Question, generation: Reply[Result], place: Place, secre
             yield piece
     except (Refusal, ProblemError) as error:
         problem = error if isinstance(error, ProblemError) else problem_of(error)
-        for piece in _event("error", problem_body(problem)):
+        for piece in _event("error", problem_body(problem, root_path)):
             yield piece
 
 

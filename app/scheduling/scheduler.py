@@ -132,6 +132,15 @@ class Scheduler:
         """By the clock, of the last turn that went well."""
         return self._thread.last_step
 
+    @property
+    def turn_begun(self) -> float | None:
+        """By the clock, of the turn that the decode thread is in."""
+        return self._thread.turn_begun
+
+    @property
+    def thread_id(self) -> int | None:
+        return self._thread.thread_id
+
     async def drain(self, timeout_s: float) -> bool:
         """Takes no more requests, waits for those that are there, then ends the thread. False where time ran out and
         some were failed with Draining, which happens at once."""

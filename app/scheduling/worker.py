@@ -66,6 +66,10 @@ class Worker:
         self._thread.start()
 
     @property
+    def thread_id(self) -> int | None:
+        return self._thread.ident
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._ended
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,11 +15,20 @@ from app.server.http_1_0 import without_chunks
 log = structlog.get_logger()
 
 
-class RefusingProtocol(HttpToolsProtocol):
-    """One connection. `refuse` ends it when what it sends cannot be read, or by whoever has another reason."""
+def blank(status: int) -> tuple[str, str]:
+    """The `type` and `title` of a problem that says no more than its status does."""
+    return "about:blank", HTTPStatus(status).phrase
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+
+class RefusingProtocol(HttpToolsProtocol):
+    """One connection. `refuse` ends it when what it sends cannot be read, or by whoever has another reason.
+
+    kind_of: from a status to the `type` and `title` of its problem.
+    """
+
+    def __init__(self, *args: Any, kind_of: Callable[[int], tuple[str, str]] = blank, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._kind_of = kind_of
         self._app = self.app
         self.app = self._run
         self._open: list[RequestResponseCycle] = []  # requests without their whole answer, in order of arrival
@@ -71,9 +81,9 @@ class RefusingProtocol(HttpToolsProtocol):
 
     def answer_and_close(self, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
         """Answers without the app."""
-        title = HTTPStatus(status).phrase
-        body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
-        lines = [b"HTTP/1.1 %d %s" % (status, title.encode())]
+        kind, title = self._kind_of(status)
+        body = json.dumps({"type": kind, "title": title, "status": status, "detail": detail}).encode()
+        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
         for name, value in (
             *self.server_state.default_headers,
             *headers,

@@ -49,7 +49,8 @@ class Registry:
         return sorted(self._served.keys() | self._problems.keys() | self._unclear.keys())
 
     def served(self) -> list[Served]:
-        return [self._served[name] for name in sorted(self._served)]
+        """May be asked from any thread."""
+        return [served for _, served in sorted(self._served.copy().items())]
 
     def find(self, name: str) -> Served | None:
         return self._served.get(name)

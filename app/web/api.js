@@ -3,7 +3,7 @@
 import { events } from "./stream.js";
 
 // The page may be at a proxy's prefix with or without a slash behind it; its files are always below `web/`.
-const ROOT = new URL("../", import.meta.url);
+export const ROOT = new URL("../", import.meta.url);
 
 /** An answer that is not 2xx. status 0: no answer at all. */
 export class Problem extends Error {
@@ -28,6 +28,12 @@ export class Problem extends Error {
 export async function models() {
   const response = await request("models", { headers: { Accept: "application/json" } });
   return (await response.json()).models;
+}
+
+/** The OpenAPI document. */
+export async function description() {
+  const response = await request("openapi.json", { headers: { Accept: "application/json" } });
+  return response.json();
 }
 
 /**

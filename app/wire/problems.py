@@ -1,19 +1,20 @@
 """Problems in both shapes, and which error has which status.
 
-Everywhere the answer is RFC 9457 `application/problem+json`; under `/v1` it has OpenAI's shape and OpenAI's codes.
+Everywhere the answer is RFC 9457 `application/problem+json`, whose `type` is the address of a page about it; under
+`/v1` it has OpenAI's shape and OpenAI's codes.
 What a client sent is never the cause of a 500, and is never echoed into a header or the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
 
 from app.refusals import DeadlineExceeded, NoSuchModel, QueueFull, Refusal, StepFailed
 from app.wire.json import dump
+from app.wire.problem_types import phrase, type_and_title
 from model.errors import CheckpointError, NextcharError, OptionError, UnknownCharactersError
 
 
@@ -34,7 +35,7 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
         code: str | None = None,
     ) -> None:
-        super().__init__(f"{status} {_title(status)}")
+        super().__init__(f"{status} {phrase(status)}")
         self.status = status
         self.detail = detail
         self.errors = list(errors)
@@ -62,25 +63,18 @@ def field_problem(field: str, message: str, status: int = 422) -> ProblemError:
 def respond(request: Request, problem: ProblemError) -> Response:
     """The problem in the shape that the route's clients expect."""
     openai = request.scope["path"].startswith("/v1/")
-    body = openai_body(problem) if openai else problem_body(problem)
+    body = openai_body(problem) if openai else problem_body(problem, request.scope.get("root_path", ""))
     # 422 is FastAPI's word for a bad request; OpenAI's is 400.
     status = 400 if openai and problem.status in (409, 413, 422) else problem.status
     media_type = "application/json" if openai else "application/problem+json"
     return Response(dump(body), status, problem.headers, media_type)
 
 
-def problem_body(problem: ProblemError) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _title(problem.status),
-        "status": problem.status,
-        "detail": problem.detail,
-    }
+def problem_body(problem: ProblemError, root_path: str = "") -> dict[str, Any]:
+    """root_path: what the address in `type` begins with."""
+    kind, title = type_and_title(problem.status, problem.code, root_path)
+    body: dict[str, Any] = {"type": kind, "title": title, "status": problem.status, "detail": problem.detail}
     return {**body, "errors": problem.errors} if problem.errors else body
-
-
-def _title(status: int) -> str:
-    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Client Closed Request"
 
 
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}

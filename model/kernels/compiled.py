@@ -1,6 +1,7 @@
 """`compiled`: Numba's `njit` with its results kept on disk where there is a place to keep them.
 
-A container with a read-only file system has none; there the functions are compiled again at each start.
+A container with a read-only file system has none; there the functions are compiled again at each start, but for what
+whoever made the folder of the sources has kept beside them.
 
 Numba takes a result for good as long as the file of its function is the same, whatever has become of the functions it
 calls in other files. So results are kept in a folder whose name is made of all sources that hold compiled functions,
@@ -15,6 +16,7 @@ import functools
 import glob
 import hashlib
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 from numba.misc.appdirs import AppDirs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,7 +50,9 @@ def kept(function: F, **options: Any) -> F:
     result = numba.njit(function, nogil=True, **options)
     with _one_at_a_time:
         place, given = _place(), numba.config.CACHE_DIR
-        if place is not None:
+        if place is None:
+            result._cache = _Nowhere()
+        else:
             numba.config.CACHE_DIR = str(place)
             try:
                 result._cache = _Cache(function)
@@ -59,6 +63,46 @@ def kept(function: F, **options: Any) -> F:
     return result  # type: ignore[no-any-return]
 
 
+@functools.cache
+def _say(level: int, words: str) -> None:
+    """Once in a process."""
+    log.log(level, words)
+
+
+def _say_that_it_compiles() -> None:
+    _say(logging.INFO, "compiling what is not kept compiled yet; this can take a minute")
+
+
+def _say_that_nothing_is_kept(reason: str) -> None:
+    _say(
+        logging.WARNING,
+        f"what is compiled cannot be kept ({reason}) and is compiled again at each start; "
+        "set NUMBA_CACHE_DIR to a folder that can be written",
+    )
+
+
+class _Nowhere(NullCache):  # type: ignore[misc]
+    """Where there is no place to keep results."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        _say_that_it_compiles()
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        _say_that_nothing_is_kept(f"neither beside {_SOURCES} nor in the user's cache")
+
+
+class _Locator(FunctionCache._impl_class._locator_classes[0]):  # type: ignore[misc]
+    """Of a folder that may be somebody else's, to read only."""
+
+    def ensure_cache_path(self) -> None:
+        with contextlib.suppress(OSError):
+            super().ensure_cache_path()
+
+
+class _Impl(FunctionCache._impl_class):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
 class _Cache(FunctionCache):  # type: ignore[misc]
     """Numba's own, where it is right about several processes and where a disk is full or a file damaged.
 
@@ -66,25 +110,37 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     one's index can come to name the other's code. That a result cannot be read or kept must not end a call either.
     """
 
+    _impl_class = _Impl
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            result = super().load_overload(sig, target_context)
         except Exception as error:  # unpickling a damaged file can raise anything
             log.warning("compiled results in %s cannot be read (%r); compiling again", self.cache_path, error)
             return None
+        if result is None:
+            _say_that_it_compiles()
+        return result
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):
+        try:
             self._impl.locator.ensure_cache_path()
             with _alone_in(Path(self.cache_path)):
-                try:
-                    super().save_overload(sig, data)
-                except OSError:
-                    raise
-                except Exception:  # a damaged index names nothing any more, so nothing that it named may stay
-                    for file in Path(self.cache_path).glob(glob.escape(self._impl.filename_base) + ".*"):
-                        file.unlink()
-                    super().save_overload(sig, data)
+                self._save(sig, data)
+        except BlockingIOError:  # the next start keeps it
+            pass
+        except OSError as error:
+            _say_that_nothing_is_kept(f"{self.cache_path}: {error.strerror}")
+
+    def _save(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            raise
+        except Exception:  # a damaged index names nothing any more, so nothing that it named may stay
+            for file in Path(self.cache_path).glob(glob.escape(self._impl.filename_base) + ".*"):
+                file.unlink()
+            super().save_overload(sig, data)
 
 
 @contextlib.contextmanager
@@ -106,11 +162,12 @@ def _alone_in(folder: Path) -> Iterator[None]:
 @functools.cache
 def _place() -> Path | None:
     """The folder that results of these very sources are kept in: where NUMBA_CACHE_DIR says, else beside the sources,
-    else among the user's caches."""
+    else among the user's caches. Where none can be written, the one beside the sources, which is read as they are."""
     own = hashlib.sha256(str(_SOURCES).encode()).hexdigest()[:16]  # several copies of the package share the last two
     given = [Path(numba.config.CACHE_DIR) / f"nextchar-{own}"] if numba.config.CACHE_DIR else []
     user = Path(AppDirs(appname="nextchar", appauthor=False).user_cache_dir) / f"compiled-{own}"
-    for place in (*given, _SOURCES / "__pycache__" / "numba", *([user] if user.is_absolute() else [])):
+    beside = _SOURCES / "__pycache__" / "numba"
+    for place in (*given, beside, *([user] if user.is_absolute() else [])):
         folder = place / _digest()
         try:
             new = not folder.exists()
@@ -123,7 +180,7 @@ def _place() -> Path | None:
                 if re.fullmatch("[0-9a-f]{16}", old.name) and old != folder:
                     shutil.rmtree(old, ignore_errors=True)
         return folder
-    return None
+    return beside / _digest() if os.path.isdir(beside / _digest()) else None
 
 
 @functools.cache

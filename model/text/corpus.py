@@ -52,7 +52,7 @@ def read_corpus(
 def read_text(source: str | Path, encoding: str = "utf-8") -> tuple[str, str]:
     """The name of a source and its text as it was written, before any rule. Raises as `read_corpus`."""
     name, data = _read_bytes(source)
-    return name, _decode(data, encoding, name)
+    return name, decoded(data, encoding, name)
 
 
 def check_max_chars(max_chars: int | None) -> None:
@@ -124,7 +124,8 @@ def codec_of(encoding: str) -> str:
     return codec
 
 
-def _decode(data: bytes, encoding: str, name: str) -> str:
+def decoded(data: bytes, encoding: str, name: str) -> str:
+    """The text of a source of that name. Raises CorpusError with the offset of a byte that does not decode."""
     codec = codec_of(encoding)
     try:
         return data.decode(codec)

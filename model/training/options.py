@@ -1,11 +1,11 @@
-"""What a training run can be told, with the bounds of each setting. Knows nothing of texts or of how it is done.
+"""What a training run can be told: one field holds the default, what is allowed and the help of each setting.
 
-A record or a run of an earlier version is read as well: see `in_todays_words`.
+Knows nothing of texts or of how it is done. A record or a run of an earlier version is read as well: see
+`in_todays_words`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,109 +14,90 @@ from model.config import GATES, MAX_HIDDEN_DIM, MAX_LAYERS
 from model.errors import OptionError
 from model.processor import DEVICES
 from model.training.optimisation.initialise import INITIALISATIONS
+from model.training.setting import anything, choice, number, settings_of
 
-# field: (lowest, highest), both allowed
-BOUNDS: dict[str, tuple[float, float]] = {
-    "num_layers": (1, MAX_LAYERS),
-    "hidden_dim": (1, MAX_HIDDEN_DIM),
-    "num_steps": (1, 4096),
-    "batch_size": (1, 65536),
-    "epochs": (1, 1_000_000),
-    "steps": (1, 10**12),
-    "learning_rate": (0.0, 1e6),
-    "final_rate": (0.0, 1.0),
-    "hold": (0.0, 1.0),
-    "clipping_theta": (1e-9, 1e9),
-    "weight_decay": (0.0, 10.0),
-    "averaging": (0.0, 0.99999),
-    "dropout_layers": (0.0, 0.9),
-    "dropout_output": (0.0, 0.9),
-    "dropout_recurrent": (0.0, 0.9),
-    "time_budget_s": (0.1, 1e8),
-    "validation_fraction": (0.0, 0.5),
-    "eval_every": (1, 1_000_000),
-    "patience": (1, 1_000_000),
-    "pred_len": (1, 100_000),
-    "pred_period": (1, 1_000_000),
-    "state_reset": (0.0, 1.0),
-    "save_every_s": (0.0, 1e8),
-    "seed": (0, 2**63 - 1),
-}
-CHOICES: dict[str, tuple[str, ...]] = {
-    "cell": tuple(GATES),
-    "initialisation": tuple(INITIALISATIONS),
-    "sampling": ("random", "consecutive"),
-    "loss_reduction": ("sum", "mean"),
-    "optimizer": ("sgd", "adam"),
-    "schedule": ("constant", "linear"),
-    "device": DEVICES,
-    "backend": ("auto", "mxnet", "cpu"),
-    "precision": ("auto", "float32", "bfloat16"),
-}
+MAX_EPOCHS = 1_000_000
 ALIASES = {"numpy": "cpu", "numpy-bfloat16": "cpu-bfloat16"}  # what backends were called before
 DROPPED = {"warmup": 0.0, "dropout_input": 0.0}  # options there were, with the value that changed nothing
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The defaults are the chapter's configuration. None means "off"; bounds stand in BOUNDS and CHOICES."""
+    """The defaults are the chapter's configuration. None means "off"."""
 
-    cell: str = "rnn"
-    num_layers: int = 1
-    hidden_dim: int = 256
-    initialisation: str = "normal"
-    num_steps: int = 35  # T: characters that the gradient reaches back
-    batch_size: int = 32  # N
-    sampling: str = "random"
-    carry_state: bool = False  # with random sampling: zero the state at the start of an epoch only
-    state_reset: float = 0.0  # share of rows whose carried state is set to zero before a batch, as in serving
-    epochs: int = 200
-    steps: int | None = None  # updates after which training ends; the schedule runs over the nearest of the three ends
-    time_budget_s: float | None = (
-        None  # seconds after which training ends; only this end depends on the machine's speed
+    cell: str = choice("rnn", tuple(GATES), "model", "What computes the next state")
+    num_layers: int = number(1, 1, MAX_LAYERS, "model", "Layers")
+    hidden_dim: int = number(256, 1, MAX_HIDDEN_DIM, "model", "Hidden units of each layer")
+    initialisation: str = choice(
+        "normal", tuple(INITIALISATIONS), "model", "How weights begin; normal is the chapter's"
     )
-    loss_reduction: str = "sum"  # the gradient is of the sum (as the chapter has it) or the mean over N·T characters
-    optimizer: str = "sgd"
-    learning_rate: float = 0.2
-    schedule: str = "constant"
-    hold: float = 0.0  # share of the run after which the rate begins to fall
-    final_rate: float = 0.0  # where a falling schedule ends, as a multiple of learning_rate
-    clipping_theta: float = 5.0  # the gradient's global norm is at most this
-    weight_decay: float = 0.0  # each step shrinks the matrices by learning rate × this
-    averaging: float = 0.0  # decay per step of the moving average of the weights that is kept; 0 keeps the weights
-    dropout_layers: float = 0.0  # share of units hidden between layers
-    dropout_output: float = 0.0  # share of units hidden from the output layer
-    dropout_recurrent: float = 0.0  # share of recurrent weights hidden (Merity, Keskar and Socher, 2018)
-    validation_fraction: float = 0.0  # the end of the text that is kept out of training
-    eval_every: int = 1  # epochs between validations
-    patience: int | None = None  # validations without a new best after which training ends
-    prefixes: tuple[str, ...] = ()
-    pred_len: int = 50  # characters written after each prefix
-    pred_period: int = 50  # epochs between predictions
-    save_every_s: float = 30.0  # seconds between saves of what a run needs to be resumed; 0 saves after every batch
-    seed: int = 0
-    device: str = "auto"
-    backend: str = "auto"
-    precision: str = "float32"  # of the factors in matrix products; auto: bfloat16 where the processor has it
+    num_steps: int = number(35, 1, 4096, "training", "Characters that the gradient reaches back")  # T
+    batch_size: int = number(32, 1, 65536, "training", "Rows of a batch")  # N
+    sampling: str = choice("random", ("random", "consecutive"), "training", "Where in the text the rows of a batch lie")
+    carry_state: bool = anything(
+        False, "training", "With random sampling, zero the state at the start of an epoch only"
+    )
+    state_reset: float = number(
+        0.0, 0.0, 1.0, "training", "Share of rows whose carried state is zeroed before a batch, as in serving"
+    )
+    epochs: int = number(200, 1, MAX_EPOCHS, "time", "Passes over the text, after which training ends")
+    # The schedule runs over the nearest of the three ends.
+    steps: int | None = number(
+        None, 1, 10**12, "time", "Updates that training and its schedule take; repeatable", off=True
+    )
+    time_budget_s: float | None = number(
+        None, 0.1, 1e8, "time", "Seconds that training and its schedule take; not repeatable", off=True
+    )
+    loss_reduction: str = choice(
+        "sum", ("sum", "mean"), "training", "How the losses of a batch are put together; sum is the chapter's"
+    )
+    optimizer: str = choice("sgd", ("sgd", "adam"), "training", "How weights are updated")
+    learning_rate: float = number(0.2, 0.0, 1e6, "training", "The highest learning rate", above=True)
+    schedule: str = choice("constant", ("constant", "linear"), "training", "How the learning rate falls")
+    hold: float = number(0.0, 0.0, 1.0, "training", "Share of the run after which the rate begins to fall")
+    final_rate: float = number(
+        0.0, 0.0, 1.0, "training", "Where a falling schedule ends, as a multiple of the highest rate"
+    )
+    clipping_theta: float = number(5.0, 1e-9, 1e9, "training", "Largest global norm of the gradient")
+    weight_decay: float = number(0.0, 0.0, 10.0, "training", "Each step shrinks the matrices by learning rate × this")
+    averaging: float = number(
+        0.0, 0.0, 0.99999, "training", "Decay of the moving average of weights that is kept; 0 keeps the weights"
+    )
+    dropout_layers: float = number(0.0, 0.0, 0.9, "training", "Share of units hidden between layers")
+    dropout_output: float = number(0.0, 0.0, 0.9, "training", "Share of units hidden from the output layer")
+    dropout_recurrent: float = number(  # Merity, Keskar and Socher, 2018
+        0.0, 0.0, 0.9, "training", "Share of recurrent weights hidden"
+    )
+    validation_fraction: float = number(
+        0.0, 0.0, 0.5, "validation and samples", "Share of the text, at its end, that is kept out of training"
+    )
+    eval_every: int = number(1, 1, 1_000_000, "validation and samples", "Epochs between validations")
+    patience: int | None = number(
+        None, 1, 1_000_000, "time", "Validations without a new best after which training ends", off=True
+    )
+    prefixes: tuple[str, ...] = anything(
+        (), "validation and samples", "A text with which samples begin; may be repeated"
+    )
+    pred_len: int = number(50, 1, 100_000, "validation and samples", "Characters written after each prefix")
+    pred_period: int = number(50, 1, 1_000_000, "validation and samples", "Epochs between samples")
+    save_every_s: float = number(
+        30.0, 0.0, 1e8, "files", "Seconds between saves of what --resume needs; 0 saves after every batch"
+    )
+    seed: int = number(
+        0, 0, 2**63 - 1, "machine",
+        "The same seed, machine, packages and settings give the same parameters, unless the time budget ends training "
+        "before --epochs or --steps do; `repeatable` in the model's record says whether it did",
+    )  # fmt: skip
+    device: str = choice("auto", DEVICES, "machine", "Where it computes")
+    backend: str = choice("auto", ("auto", "mxnet", "cpu"), "machine", "What computes")
+    precision: str = choice(  # auto: bfloat16 where the processor has it
+        "float32", ("auto", "float32", "bfloat16"), "machine", "Of the factors in matrix products"
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "backend", todays_name(self.backend))
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise OptionError(name, f"{value!r} is not one of {', '.join(choices)}")
-        for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
-            if value is None and name in ("steps", "time_budget_s", "patience"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise OptionError(name, f"{value!r} is not a number")
-            if isinstance(low, int) and isinstance(high, int) and not isinstance(value, int):
-                raise OptionError(name, f"{value!r} is not a whole number")
-            if not low <= value <= high:
-                raise OptionError(name, f"{value} is not from {low} to {high}")
-        if self.learning_rate == 0:
-            raise OptionError("learning_rate", "0 would learn nothing; it must be above 0")
+        for field in fields(self):
+            check(field.name, getattr(self, field.name))
         if self.carry_state and self.sampling != "random":
             raise OptionError("carry_state", "is for random sampling; consecutive sampling always carries the state")
 
@@ -128,6 +109,14 @@ class TrainingOptions:
         if unknown:
             raise OptionError(sorted(unknown)[0], "is not a training option")
         return cls(**{**record, "prefixes": tuple(record.get("prefixes", ()))})
+
+
+SETTINGS = settings_of(TrainingOptions)  # by the name of their field
+
+
+def check(name: str, value: Any) -> None:
+    """Raises OptionError where a setting may not be this, whatever the others are."""
+    SETTINGS[name].check(name, todays_name(value) if name == "backend" else value)
 
 
 def todays_name(backend: str) -> str:

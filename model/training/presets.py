@@ -7,7 +7,7 @@ from typing import Any
 
 from model.errors import OptionError
 from model.kernels import bfloat16
-from model.training.options import BOUNDS
+from model.training.options import MAX_EPOCHS
 
 # The chapter leaves its corpus as it is.
 PRESETS_THAT_KEEP_CASE = frozenset({"chapter"})
@@ -87,14 +87,19 @@ PRESETS: dict[str, Callable[[int, int, float | None], dict[str, Any]]] = {
 }
 
 
-def settings(preset: str, num_chars: int, vocab_size: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset for a text, with what was given instead. Raises OptionError for a preset that there is not."""
+def check(preset: str) -> None:
+    """Raises OptionError for a preset that there is not."""
     if preset not in PRESETS:
         raise OptionError("preset", f"{preset!r} is not one of {', '.join(PRESETS)}")
+
+
+def settings(preset: str, num_chars: int, vocab_size: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset for a text, with what was given instead. Raises OptionError for a preset that there is not."""
+    check(preset)
     return with_given(PRESETS[preset](num_chars, vocab_size, given.get("time_budget_s")), given)
 
 
 def with_given(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with others instead. `steps` alone end a run: ends that only the base knows are lifted for them."""
-    lifted = {"epochs": BOUNDS["epochs"][1], "time_budget_s": None} if "steps" in given else {}
+    lifted = {"epochs": MAX_EPOCHS, "time_budget_s": None} if "steps" in given else {}
     return {**base, **lifted, **given}

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -174,9 +175,12 @@ def _alone_in(out: Path) -> Iterator[None]:
     """Makes the folder and holds it, so that two runs do not write into each other's. Raises TrainingError if taken."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()  # a folder that is there may be read-only
         descriptor = os.open(out, os.O_RDONLY)
     except OSError as error:
-        raise TrainingError(f"{out}: cannot be written to ({error.strerror})") from error
+        raise TrainingError(
+            f"{out}: cannot be written to ({error.strerror}); name a folder that can be with --out"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -60,8 +60,9 @@ class Trainer:
         self.num_batches = batches.num_batches(
             self.num_training, options.batch_size, options.num_steps, options.sampling
         )
-        for prefix in options.prefixes:
-            corpus.vocabulary.encode(corpus.rules.apply(prefix))  # an unknown character is told now, not after an hour
+        for prefix in options.prefixes:  # what cannot be written after is told now, not after an hour
+            if not len(corpus.vocabulary.encode(corpus.rules.apply(prefix))):
+                raise OptionError("prefixes", "one of them is empty; each must hold at least one character")
         self.backend = backend or open_backend(options.backend, options.device, self.config, options.precision)
         self.backend.load(initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
         weights = self.backend.weights

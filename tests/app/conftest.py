@@ -122,7 +122,7 @@ class Server:
             )
         self.kill = weakref.finalize(self, _kill, self.process)
         try:
-            self.url = self._wait_for(r'"url": "(http://[^"]+)"')
+            self.url = self._wait_for(r'"url": "(http://[^"]+)"|url\S*=\S*?(http://[^\s\x1b]+)')  # JSON, console
         except BaseException:
             self.kill()
             raise
@@ -138,7 +138,7 @@ class Server:
             ended = self.process.poll() is not None
             found = re.search(pattern, self.log())
             if found:
-                return found[1]
+                return found[1] or found[2]
             assert not ended, f"ended with {self.process.returncode} before it listened:\n{self.log()}"
             time.sleep(0.02)
         raise AssertionError(f"does not listen after {START_S} s:\n{self.log()}")

@@ -30,7 +30,8 @@ EXAMPLES: Mapping[tuple[str, str], tuple[str, dict[str, Any] | None]] = MappingP
         ("GET", "/"): ("/", None),
         ("GET", "/web/{name}"): ("/web/main.js", None),
         ("GET", "/docs"): ("/docs", None),
-        ("GET", "/docs/oauth2-redirect"): ("/docs/oauth2-redirect", None),
+        ("GET", "/problems"): ("/problems", None),
+        ("GET", "/problems/{name}"): ("/problems/invalid-field", None),
         ("GET", "/openapi.json"): ("/openapi.json", None),
     }
 )

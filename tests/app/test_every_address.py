@@ -19,6 +19,7 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
+from app.wire.problem_types import BY_NAME, PROBLEM_TYPES
 from tests.app.conftest import Server
 from tests.app.every_route import Example, examples
 
@@ -64,8 +65,8 @@ def moved(example: Example, before: str = "", behind: str = "") -> Example:
 
 
 def lasting(example: Example, body: bytes) -> bytes:
-    """What of a body is the same the next time."""
-    return b"" if example.route in CHANGING else re.sub(rb'"timing":{[^}]*}', b"", body)
+    """What of a body is the same the next time, and from an address that is one slash longer."""
+    return b"" if example.route in CHANGING else re.sub(rb'"timing":{[^}]*}|(?<==")(\.\./|\./)+', b"", body)
 
 
 def get(target: str, *lines: str) -> bytes:
@@ -148,8 +149,8 @@ def test_below_a_prefix_each_route_is_there_whether_the_proxy_takes_it_off_or_no
         status, headers, body = ask(below, target.raw(key))
         assert status == 200, (target, body)
         assert "location" not in headers
-        if example.route not in ("/healthz", "/readyz"):
-            assert ask(below, target.raw())[0] == 401
+        is_open = example.route in ("/healthz", "/readyz", "/problems", "/problems/{name}")
+        assert ask(below, target.raw())[0] == (200 if is_open else 401)
 
 
 @pytest.mark.parametrize("path", [f"{PREFIX}{PREFIX}/models", f"{PREFIX}x/models", "/texts/models", f"{PREFIX}//"])
@@ -162,7 +163,7 @@ def test_below_a_prefix_what_is_compared_with_addresses_holds(below: Server) -> 
     for path in ("/generate", "/generate/", f"{PREFIX}/generate", f"{PREFIX}/generate/"):
         wrong_kind = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{key}\r\nContent-Type: text/plain\r\n"
         assert ask(below, f"{wrong_kind}Content-Length: 2\r\n\r\nab".encode())[0] == 415
-    for path in ("/", PREFIX, f"{PREFIX}/"):
+    for path in ("/", "/docs/", PREFIX, f"{PREFIX}/", f"{PREFIX}/docs"):
         assert ask(below, get(path))[1]["www-authenticate"].startswith("Basic")
     foreign = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", key)
     for path in ("/", "/docs", "/docs/", PREFIX, f"{PREFIX}/", f"{PREFIX}/docs", f"{PREFIX}/docs/"):
@@ -181,16 +182,31 @@ def links(address: str, page: bytes) -> list[str]:
     return [urlsplit(urljoin(f"http://localhost{address}", link)).path for link in found]
 
 
-def test_the_page_finds_its_files_below_the_prefix(server: Server, below: Server) -> None:
+PAGES = {
+    "": 4,
+    "/docs": 9,
+    "/problems": 6 + len(PROBLEM_TYPES),
+    "/problems/not-found": 7,
+}  # and how many links each has
+
+
+@pytest.mark.parametrize(("page", "count"), PAGES.items())
+def test_each_page_finds_its_files_below_the_prefix(server: Server, below: Server, page: str, count: int) -> None:
     key = f"X-API-Key: {KEY}"
-    for path in ("/", PREFIX, f"{PREFIX}/"):
-        page = ask(below, get(path, key))[2]
-        for shown_at in (PREFIX, f"{PREFIX}/"):
-            found = links(shown_at, page)
-            assert len(found) == 3
-            assert all(link.startswith(f"{PREFIX}/web/") for link in found)
-            assert all(ask(below, get(link, key))[0] == 200 for link in found)
-    assert all(link.startswith("/web/") for link in links("/", ask(server, get("/"))[2]))
+    for path in (page or "/", f"{page}/", f"{PREFIX}{page}", f"{PREFIX}{page}/"):
+        found = links(f"{PREFIX}{page}", ask(below, get(path, key))[2])
+        assert found == links(f"{PREFIX}{page}/", ask(below, get(path, key))[2])
+        assert len(found) == count
+        assert all(link.startswith(f"{PREFIX}/") for link in found)
+    assert all(ask(below, get(link, key))[0] == 200 for link in set(found))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_prefix_each_pages_links_hold_below_one_that_no_proxy_names(server: Server, page: str) -> None:
+    for path in (page or "/", f"{page}/"):
+        found = links(f"/unnamed{path}", ask(server, get(path))[2])
+        assert all(link.startswith("/unnamed/") for link in found)
+        assert all(ask(server, get(link.removeprefix("/unnamed")))[0] == 200 for link in set(found))
 
 
 def test_the_pages_tag_is_of_what_it_holds(server: Server, below: Server) -> None:
@@ -203,7 +219,7 @@ def test_documentation_and_document_name_the_prefix(server: Server, below: Serve
     for path in ("/openapi.json", f"{PREFIX}/openapi.json"):
         assert servers(ask(below, get(path, key))[2]) == [PREFIX]
     for path in ("/docs", f"{PREFIX}/docs", f"{PREFIX}/docs/"):
-        assert f"url: '{PREFIX}/openapi.json'" in ask(below, get(path, key))[2].decode()
+        assert f'href="{PREFIX}/openapi.json"' in ask(below, get(path, key))[2].decode()
     assert servers(ask(server, get("/openapi.json"))[2]) == ["/"]
 
 
@@ -214,9 +230,12 @@ def test_links_begin_with_the_prefix_that_a_proxy_took_off(server: Server, below
             slashed = path.rstrip("/")
             document = ask(running, get(f"{slashed}/openapi.json", header, key))[2]
             assert servers(document) == ["/others"]
-            assert "url: '/others/openapi.json'" in ask(running, get(f"{slashed}/docs", header, key))[2].decode()
-            page = ask(running, get(path, header, key))[2]
-            assert all(link.startswith("/others/web/") for link in links("/others", page))
+            for page in PAGES:
+                shown = ask(running, get(f"{slashed}{page}" or "/", header, key))[2]
+                assert all(link.startswith("/others/") for link in links("/others", shown)), page
+            assert (
+                json.loads(ask(running, get(f"{slashed}/no", header, key))[2])["type"] == "/others/problems/not-found"
+            )
     assert servers(ask(server, get("/openapi.json"))[2]) == ["/"]  # the next request has none
 
 
@@ -263,3 +282,49 @@ def test_a_prefix_is_believed_of_whom_the_clients_address_is(models_dir: Path, t
     header = "X-Forwarded-Prefix: /texts"
     with Server(tmp_path, models_dir, FORWARDED_ALLOW_IPS="10.9.8.7") as running:
         assert servers(ask(running, get("/openapi.json", header))[2]) == ["/"]
+
+
+LONG = "a" * 40_000
+REFUSED = {  # what is sent ↦ the kind of the problem that it is answered with
+    get("/no"): "not-found",
+    get("/models/no"): "model-not-found",
+    get("/generate?prefix=a&num_chars=0"): "invalid-field",
+    get("/generate?prefix=%E9%BE%98"): "unknown-characters",
+    get("/generate?prefix=a&stream=true&num_chars=0"): "invalid-field",
+    get("/models", "Host: evil.example").replace(b"Host: localhost\r\n", b""): "unknown-host",
+    get("/models", "Origin: https://evil.example"): "foreign-page",
+    Example("DELETE", "", "/models", b"").raw(): "method-not-allowed",
+    Example("POST", "", "/score", b"ab").raw().replace(b"application/json", b"text/plain"): "unsupported-body",
+    Example("POST", "", "/score", b"").raw("Content-Length: 99999999"): "body-too-large",
+    # Refused before the app has it.
+    b"hello\r\n\r\n": "unreadable-request",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": "unsupported-version",
+    get(f"/{LONG}"): "address-too-long",
+    get("/", f"X-A: {LONG}"): "head-too-large",
+    Example("POST", "", "/score", b"").raw("Transfer-Encoding: gzip, chunked"): "unsupported-coding",
+}
+
+
+@pytest.mark.parametrize(("request_", "name"), REFUSED.items(), ids=REFUSED.values())
+def test_a_refusal_leads_to_a_page_about_it_that_needs_no_key(
+    server: Server, below: Server, request_: bytes, name: str
+) -> None:
+    keyed = request_.replace(b"\r\nHost:", f"\r\nX-API-Key: {KEY}\r\nHost:".encode())
+    for running, asked, prefix in ((server, request_, ""), (below, keyed, PREFIX)):
+        status, headers, body = ask(running, asked)
+        problem, kind = json.loads(body), BY_NAME[name]
+        assert headers["content-type"] == "application/problem+json"
+        assert (problem["type"], problem["title"]) == (f"{prefix}/problems/{name}", kind.title)
+        assert status == problem["status"] == kind.status
+        opened = ask(running, get(problem["type"]))
+        assert (opened[0], opened[1]["content-type"]) == (200, "text/html; charset=utf-8")
+        assert f"<h1>{kind.title}</h1>" in opened[2].decode()
+
+
+def test_without_a_key_too_the_answer_leads_to_a_page(below: Server) -> None:
+    problem = json.loads(ask(below, get("/models"))[2])
+    assert problem["type"] == f"{PREFIX}/problems/invalid-api-key"
+    page = ask(below, get(problem["type"]))[2]
+    assert b"X-API-Key" in page
+    looks = [link for link in links(problem["type"], page) if "/web/" in link]
+    assert [ask(below, get(link))[0] for link in looks] == [200] * 3

@@ -1,4 +1,4 @@
-"""The page at `/` in the system's Chromium, against a real server process that serves a tiny model.
+"""The pages at `/` and `/docs` in the system's Chromium, against a real server process that serves a tiny model.
 
 One server and one browser for the module; a test that ends the server starts it anew on the same port. Every test also
 holds the page to two rules: nothing on the console, no request to another host.
@@ -7,6 +7,7 @@ holds the page to two rules: nothing on the console, no request to another host.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, Route, expect, sync_playwright
 
 from model import checkpoint as checkpoints
 from tests.models import random_checkpoint
@@ -40,7 +41,7 @@ BROWSER_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networkin
 class Server:
     """`python -m app` on a port of its own."""
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, **more: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -54,6 +55,7 @@ class Server:
             "NEXTCHAR_MAX_PREFIX_CHARS": str(ENDLESS),
             "NEXTCHAR_REQUEST_TIMEOUT_S": "300",
             "NEXTCHAR_LOG_LEVEL": "error",
+            **more,
         }
         outside = {name: value for name, value in os.environ.items() if not name.startswith("NEXTCHAR_")}
         self._environment = {**outside, **settings}
@@ -534,7 +536,7 @@ def test_events_are_read_wherever_the_network_cuts_them(open_page: Open) -> None
 
 def test_files_come_with_a_strict_policy_and_are_asked_about_each_time(server: Server) -> None:
     page = httpx.get(server.url + "/")
-    paths = ["/", *(f"/{path}" for path in re.findall(r'(?:href|src)="(web/[^"]+)"', page.text))]
+    paths = ["/", *(f"/{path}" for path in re.findall(r'(?:href|src)="\./(web/[^"]+)"', page.text))]
     assert len(paths) > 3
     for path in paths:
         answer = httpx.get(server.url + path)
@@ -551,7 +553,7 @@ def test_files_come_with_a_strict_policy_and_are_asked_about_each_time(server: S
         assert head.headers["content-length"] == str(len(answer.content))
     assert httpx.get(server.url + "/web/style.css").headers["content-type"] == "text/css; charset=utf-8"
     assert httpx.get(server.url + "/web/main.js").headers["content-type"] == "text/javascript; charset=utf-8"
-    assert not re.search(r"<style|style=|<script(?! type=\"module\" src=\"web/)|\son\w+=|https?://", page.text)
+    assert not re.search(r"<style|style=|<script(?! type=\"module\" src=\"\./web/)|\son\w+=|https?://", page.text)
 
 
 @pytest.mark.parametrize(
@@ -570,21 +572,101 @@ def _lightness(colour: str) -> int:
 @pytest.mark.parametrize("path", ["/texts", "/texts/"])
 def test_the_page_writes_below_a_prefix_that_a_proxy_takes_off(server: Server, open_page: Open, path: str) -> None:
     page = open_page()
-    asked = []
-
-    def proxy(route: Route) -> None:
-        own = route.request.url.removeprefix(server.url)
-        asked.append(own)
-        if own.startswith("/texts"):
-            headers = {**route.request.headers, "X-Forwarded-Prefix": "/texts"}
-            route.fulfill(response=route.fetch(url=server.url + (own.removeprefix("/texts") or "/"), headers=headers))
-        else:
-            route.fulfill(status=404)
-
-    page.context.route("**/*", proxy)
+    asked = behind_a_proxy(page, server)
     page.goto(server.url + path)
     expect(page.locator("#about dl")).to_be_visible()
     begin(page, "分开", 40)
     assert finished(page, 40) == server.generate(prefix="分开", num_chars=40)["generated"]
     assert {"/texts/web/style.css", "/texts/models", "/texts/generate"} <= set(asked)
     assert all(own.startswith("/texts") for own in asked)
+
+
+def behind_a_proxy(page: Page, server: Server, *, names_prefix: bool = True) -> list[str]:
+    """Has the service below `/texts`, and nothing anywhere else. What is asked for, as it goes on."""
+    asked: list[str] = []
+
+    def proxy(route: Route) -> None:
+        own = route.request.url.removeprefix(server.url)
+        asked.append(own)
+        if own.startswith("/texts"):
+            headers = {**route.request.headers, **({"X-Forwarded-Prefix": "/texts"} if names_prefix else {})}
+            route.fulfill(response=route.fetch(url=server.url + (own.removeprefix("/texts") or "/"), headers=headers))
+        else:
+            route.fulfill(status=404)
+
+    page.context.route("**/*", proxy)
+    return asked
+
+
+def execute(page: Page, prefix: str) -> Locator:
+    """Tries GET /generate out on the page at /docs. What is shown of the answer."""
+    operation = page.locator('.opblock-get:has([data-path="/generate"])')
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("tr[data-param-name=prefix] input").fill(prefix)
+    operation.get_by_role("button", name="Execute").click()
+    return operation.locator(".live-responses-table")
+
+
+def test_the_documentation_shows_each_operation_in_light_and_dark(server: Server, open_page: Open) -> None:
+    page = open_page(color_scheme="light")
+    page.goto(f"{server.url}/docs")
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    expect(page.locator(".opblock")).to_have_count(sum(len(methods) for methods in document["paths"].values()))
+    expect(page.get_by_role("heading", name=document["info"]["title"])).to_be_visible()
+    ink = "(element) => getComputedStyle(element).color"
+    light = page.locator(".opblock-summary-path").first.evaluate(ink)
+    page.emulate_media(color_scheme="dark")
+    dark = page.locator(".opblock-summary-path").first.evaluate(ink)
+    assert _lightness(light) < 382 < _lightness(dark)
+
+
+@pytest.mark.slow
+def test_an_operation_is_tried_out_in_the_documentation(server: Server, open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"{server.url}/docs")
+    generated = server.generate(prefix="分开", num_chars=100)["generated"]
+    expect(execute(page, "分开")).to_contain_text(json.dumps(generated, ensure_ascii=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names_prefix", [True, False])
+@pytest.mark.parametrize("path", ["/texts/docs", "/texts/docs/"])
+def test_the_documentation_works_below_a_prefix_that_a_proxy_takes_off(
+    server: Server, open_page: Open, path: str, names_prefix: bool
+) -> None:
+    page = open_page()
+    asked = behind_a_proxy(page, server, names_prefix=names_prefix)
+    page.goto(server.url + path)
+    expect(execute(page, "分开")).to_contain_text('"text"')
+    assert any(own.startswith("/texts/generate?") for own in asked)
+    assert all(own.startswith("/texts") for own in asked)
+
+
+def test_a_document_that_cannot_be_loaded_is_said_on_the_page(server: Server, open_page: Open) -> None:
+    page = open_page()
+    page.context.route("**/openapi.json", lambda route: route.fulfill(status=429, json={"detail": "too often"}))
+    page.goto(f"{server.url}/docs")
+    expect(page.get_by_role("alert")).to_have_text("The document cannot be loaded: too often")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+def test_behind_a_key_the_browser_asks_once_and_calls_carry_it(tmp_path: Path, browser: Browser, path: str) -> None:
+    checkpoints.save(tmp_path / "tiny", random_checkpoint(scale=3.0))
+    key = "a-key-of-more-than-sixteen-characters"
+    guarded = Server(tmp_path, NEXTCHAR_API_KEYS=key)
+    try:
+        guarded.start()
+        with browser.new_context() as stranger:  # without a key only what the refusal's type leads to is shown
+            page = stranger.new_page()
+            page.goto(f"{guarded.url}/problems/invalid-api-key")
+            expect(page.get_by_role("heading", name="No API key")).to_have_css("font-weight", "400")
+            with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # the browser asked, and nobody answered
+                page.goto(guarded.url + path)
+        with browser.new_context(http_credentials={"username": "me", "password": key}) as known:
+            page = known.new_page()
+            page.goto(guarded.url + path)
+            expect(execute(page, "分开")).to_contain_text('"text"')
+    finally:
+        guarded.end()

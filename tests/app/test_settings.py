@@ -319,3 +319,28 @@ def test_what_is_left_open_is_told_with_what_it_means(monkeypatch: pytest.Monkey
     assert sentence.endswith(LEFT_OPEN["SECRET"])
     monkeypatch.setenv(PREFIX + "API_KEYS", " ")
     assert len(left_open()) == 1
+
+
+def test_a_hang_is_longer_than_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTCHAR_HANG_S", "10")
+    with pytest.raises(SettingsError, match=r"^NEXTCHAR_HANG_S is '10': is not more than NEXTCHAR_STALL_S, 10, and "):
+        from_environment()
+    monkeypatch.setenv("NEXTCHAR_STALL_S", "9.5")
+    assert from_environment().hang_limit_s() == 10
+
+
+@pytest.mark.parametrize(("variable", "limit_s"), [("HANG_S=0", 0), ("STALL_S=100", 100), ("STALL_S=20", 60)])
+def test_a_hang_may_be_left_out_and_a_longer_stall_lifts_its_default(
+    monkeypatch: pytest.MonkeyPatch, variable: str, limit_s: float
+) -> None:
+    monkeypatch.setenv(*(PREFIX + variable).split("="))
+    assert from_environment().hang_limit_s() == limit_s
+
+
+def test_a_hang_is_no_second_complaint_about_a_wrong_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTCHAR_STALL_S", "long")
+    monkeypatch.setenv("NEXTCHAR_HANG_S", "5")
+    with pytest.raises(SettingsError) as refused:
+        from_environment()
+    assert str(refused.value).count("\n") == 0
+    assert str(refused.value).startswith("NEXTCHAR_STALL_S is 'long': ")

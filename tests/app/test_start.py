@@ -20,6 +20,12 @@ from tests.app.conftest import ROOT, client_of
 
 NO_CARD = "device: gpu cannot be used here: mxnet: MXNet sees no GPU; onnxruntime: no NVIDIA driver is installed"
 
+GPU_ASKED_FOR = (
+    "NEXTCHAR_DEVICE is 'gpu': "
+    + NO_CARD.removeprefix("device: ")
+    + "; to compute on the CPU, set NEXTCHAR_DEVICE=cpu (with Docker Compose, COMPOSE_PROFILES=cpu)"
+)
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
@@ -46,8 +52,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"DEVICE": "gpu"}, "NEXTCHAR_DEVICE is 'gpu': " + NO_CARD.removeprefix("device: ")),
-        ({"DEVICE": "gpu", "ENGINE": "mxnet"}, "NEXTCHAR_DEVICE is 'gpu': " + NO_CARD.removeprefix("device: ")),
+        ({"DEVICE": "gpu"}, GPU_ASKED_FOR),
+        ({"DEVICE": "gpu", "ENGINE": "mxnet"}, GPU_ASKED_FOR),
         ({"ENGINE": "mxnet"}, "NEXTCHAR_ENGINE is 'mxnet': MXNet is not installed"),
     ],
 )

@@ -194,7 +194,8 @@ def test_a_body_over_the_limit_is_413_in_the_services_shape(nginx: Nginx, chunke
     answer = httpx.post(f"{nginx.url}/generate", content=iter([body]) if chunked else body)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["title"] == "Content Too Large"
+    assert answer.json()["title"] == "The body is too large"
+    assert httpx.get(f"{nginx.url}{answer.json()['type']}").status_code == 200
 
 
 def test_more_requests_than_the_rate_allows_are_429_with_a_time_to_wait(service: Server, tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_a_service_that_is_away_is_503_with_a_time_to_wait(tmp_path: Path) -> No
         answer = httpx.get(f"{nginx.url}/readyz")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
-    assert answer.json()["title"] == "Service Unavailable"
+    assert answer.json()["title"] == "The service cannot answer now"
 
 
 def test_with_tls_a_plain_request_is_sent_to_the_encrypted_side_which_answers(service: Server, tmp_path: Path) -> None:
@@ -291,10 +292,11 @@ def test_below_a_prefix_of_nginx_everything_is_found(
         with httpx.Client(headers={"Origin": nginx.url}) as client:
             document = client.get(f"{base}/openapi.json").json()
             assert document["servers"] == [{"url": "/texts"}]
-            assert "'/texts/openapi.json'" in client.get(f"{base}/docs").text
-            page = client.get(f"{base}/")
-            for link in re.findall(r'(?:href|src)="([^":]+)"', page.text):
-                assert client.get(str(page.url.join(link))).status_code == 200, link
+            for path in ("/", "/docs", "/problems/not-found"):
+                page = client.get(f"{base}{path}")
+                for link in re.findall(r'(?:href|src)="([^":]+)"', page.text):
+                    assert client.get(str(page.url.join(link))).status_code == 200, link
+            assert client.get(f"{base}/no").json()["type"] == "/texts/problems/not-found"
             question = {"prefix": "分开", "num_chars": 5}
             for path in ("/generate", "/generate/"):
                 assert client.post(f"{base}{path}", json=question).status_code == 200

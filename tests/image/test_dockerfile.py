@@ -96,6 +96,14 @@ def test_the_service_is_started_stopped_and_watched_as_it_expects() -> None:
     assert FINAL.last("HEALTHCHECK").endswith('CMD ["python", "-m", "app.health"]')
 
 
+def test_the_commands_are_found_where_pip_puts_them() -> None:
+    [install] = [run for run in FILE.stage("application").values("RUN") if "--target" in run]
+    target = re.search(r"--target (\S+)", install)
+    assert target is not None
+    assert FINAL.environment()["PATH"] == f"{target[1]}/bin:$PATH"
+    assert FINAL.environment()["PYTHONPATH"] == target[1]
+
+
 def test_a_crash_leaves_a_trace() -> None:
     assert FILE.stage("base").environment()["PYTHONFAULTHANDLER"] == "1"
 
@@ -115,4 +123,5 @@ def test_the_image_says_what_it_is() -> None:
 def test_the_version_is_the_projects() -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version is not None
-    assert f"VERSION={version[1]}" in FINAL.values("ARG")
+    assert FILE.arguments["VERSION"] == version[1]
+    assert "VERSION" in FINAL.values("ARG")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from model.checkpoint import FILE_NAME, Checkpoint, load, parse, save
-from model.config import ModelConfig
+from model.config import GATES, ModelConfig
 from model.errors import CheckpointError
 from model.files import serialise
 from model.text.rules import TextRules
@@ -32,7 +32,7 @@ def same(a: Checkpoint, b: Checkpoint) -> bool:
     )
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path, cell: str) -> None:
     original = random_checkpoint(cell, 2, rules=TextRules(lowercase=False, newlines="keep"))
     digest = save(tmp_path / "m", original)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import evaluation
+from model.config import GATES
 from model.errors import CorpusError, OptionError
 from model.evaluation import evaluate
 from model.text.rules import TextRules
@@ -17,7 +18,7 @@ from tests.models import LETTERS, random_checkpoint
 TEXT = "a small text\nof three lines\nand no more of them" * 8
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_the_mean_loss_is_that_of_reading_the_text_by_the_books_equations(cell: str) -> None:
     checkpoint = random_checkpoint(cell, scale=3.0)
     ids = checkpoint.vocabulary.encode(checkpoint.rules.apply(TEXT))

@@ -42,7 +42,9 @@ def refusal(folder: Path) -> str:
 
 
 def bytes_read() -> int:
-    return int(Path("/proc/self/io").read_text().split()[1])
+    """By this process so far. 0 where the system does not tell, as macOS."""
+    told = Path("/proc/self/io")
+    return int(told.read_text().split()[1]) if told.exists() else 0
 
 
 def sparse(file: Path, start: bytes, size: int) -> None:
@@ -268,3 +270,14 @@ def test_the_first_bytes_of_a_file_state_its_digest_however_long_its_vocabulary_
 @pytest.mark.parametrize("start", [b"", b"rubbish", b'"digest":"' + b"a" * 63, b'"digest":"' + b"A" * 64 + b'"'])
 def test_what_states_no_digest_states_none(start: bytes) -> None:
     assert files.stated_digest(start) == ""
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o000, 0o644)])
+def test_a_file_has_the_rights_that_the_umask_leaves(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        save(tmp_path / "m", random_checkpoint())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m" / FILE_NAME).stat().st_mode & 0o777 == mode
+    assert [path.name for path in (tmp_path / "m").iterdir()] == [FILE_NAME]

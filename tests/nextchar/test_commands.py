@@ -12,6 +12,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from nextchar import start
 from nextchar.__main__ import COMMANDS, program
 
 ROOT = Path(__file__).parents[2]
@@ -45,9 +46,66 @@ def test_a_command_has_the_options_and_the_words_of_its_module(name: str) -> Non
         assert called(name, *arguments) == (result.exit_code, result.output)
 
 
+def test_what_the_documents_call_is_there_with_its_options() -> None:
+    found = []
+    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name, arguments in re.findall(
+            r"(?:scripts/(?=\w+\.py)|nextchar )(\w+)(?:\.py)?((?: [^\n`#;|]+)?)", file.read_text("utf-8")
+        ):
+            if name in COMMANDS:
+                command = get_command(import_module(f"nextchar.{name}").program)
+                words = arguments.split()
+                command = getattr(command, "commands", {}).get(words[0] if words else "", command)
+                known = {option for parameter in command.params for option in parameter.opts}
+                assert set(re.findall(r"--[\w-]+", arguments)) <= known | {"--help"}, f"{file.name}: {name}{arguments}"
+                found.append(name)
+    assert {"train", "generate", "models", "benchmark"} <= set(found)
+
+
 def test_an_exit_code_of_a_command_is_that_of_the_whole(tmp_path: Path) -> None:
     assert called("models", "list", str(tmp_path)) == (1, f"{tmp_path}: holds no model and no version of one\n")
     assert called("runs", str(tmp_path))[0] == 0
+
+
+def test_what_is_installed_calls_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nextchar", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("nextchar ")
+
+
+def test_ctrl_c_while_the_commands_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Imported:
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "nextchar.__main__", Imported())
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_a_sentence(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise error
+
+    monkeypatch.setattr("nextchar.__main__.program", full)
+    with pytest.raises(SystemExit) as ended:
+        start.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", sentence + "\n")
 
 
 def test_a_mistyped_command_is_refused() -> None:
@@ -64,7 +122,8 @@ try:
     program(["--help"])
 finally:
     loaded = [name for name in sys.modules if name.split(".")[0] in ("app", "model", "numpy")]
-    loaded += [name for name in sys.modules if name.startswith("nextchar.") and name != "nextchar.__main__"]
+    needed = ("nextchar.__main__", "nextchar.terminal")
+    loaded += [name for name in sys.modules if name.startswith("nextchar.") and name not in needed]
     print(loaded)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

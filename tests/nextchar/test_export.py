@@ -20,6 +20,12 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(program, [str(argument) for argument in arguments])
 
 
+def test_nothing_to_do_is_said(saved: Path) -> None:
+    result = run(saved)
+    assert result.exit_code == 2
+    assert "give --onnx, --to-mxnet or --from-mxnet" in " ".join(result.output.split())
+
+
 @needs_mxnet
 def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(saved: Path, tmp_path: Path) -> None:
     out = run(saved, "--to-mxnet", tmp_path / "params")

@@ -47,6 +47,12 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
         ([""], "prefix: is empty"),
         (["a", "--temperature", "9"], "temperature: 9"),
         (["a", "--device", "tpu"], "device: 'tpu'"),
+        (
+            ["a", "--num-chars", "99999999999999999999"],
+            "num_chars: 99999999999999999999 is not at most 9007199254740992",
+        ),
+        (["a", "--num-chars", "9" * 100], "num_chars: a number of over 77 digits is not at most"),
+        (["a", "--num-chars", "-1"], "num_chars: -1 is not a whole number of at least 0"),
         ([], "give at least one prefix"),
     ],
 )

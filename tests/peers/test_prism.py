@@ -23,7 +23,7 @@ Question = tuple[str, str, Any]  # method, target and the body as JSON
 EXAMPLES: list[Question] = [
     (example.method, example.target, json.loads(example.body) if example.body else None) for example in every_example()
 ]
-NOT_IN_THE_DOCUMENT = ("/", "/web/main.js", "/docs", "/docs/oauth2-redirect", "/openapi.json")
+NOT_IN_THE_DOCUMENT = ("/", "/web/main.js", "/docs", "/problems", "/problems/invalid-field", "/openapi.json")
 GENERATE: list[dict[str, Any]] = [
     {"prefix": "a"},
     {"prefix": "分开", "num_chars": 5, "temperature": 0.7, "top_k": 3, "top_p": 0.9, "seed": 1},

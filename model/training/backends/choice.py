@@ -8,7 +8,7 @@ from model.config import ModelConfig
 from model.errors import DeviceError, OptionError
 from model.processor import gpu_present
 from model.training.backend import Backend
-from model.training.options import CHOICES
+from model.training.options import SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,7 @@ def open_backend(name: str, device: str, config: ModelConfig, precision: str = "
     Raises OptionError for names that are none and for what a backend cannot do, DeviceError where there is no GPU.
     """
     for field, value in (("backend", name), ("device", device), ("precision", precision)):
-        if value not in CHOICES[field]:
-            raise OptionError(field, f"{value!r} is not one of {', '.join(CHOICES[field])}")
+        SETTINGS[field].check(field, value)
     # Each is imported where it is wanted: MXNet takes seconds.
     if name == "cpu" and device == "gpu":
         raise OptionError("backend", "'cpu' computes on the CPU only; choose mxnet for a GPU")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import math
 import re
 from dataclasses import asdict
@@ -102,6 +103,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def draw_picture(lines: list[dict[str, Any]], file: Path) -> None:
     """Both perplexities over epochs and over seconds, the best marked; figures that are not finite have no place."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that it cannot write its index to
     from matplotlib.figure import Figure  # not pyplot: no window, no state shared with anyone
 
     figure = Figure(figsize=(10, 4), layout="constrained")

@@ -20,7 +20,7 @@ from model.training.options import TrainingOptions
 from model.training.position import Position
 
 HISTORY = ("epoch", "seconds", "train_perplexity", "validation_perplexity")
-MXNET_PACKAGES = ("mxnet", "mxnet-cu117")
+MXNET_PACKAGES = ("mxnet", "mxnet-cu117")  # for the CPU, for GPUs
 MAX_HISTORY = 400  # rows; enough for a picture
 
 
@@ -63,7 +63,12 @@ def training_record(run: Run) -> dict[str, Any]:
         "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": run.backend.name,
         "threads": available_cores(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "mxnet": _version_of_mxnet()},
+        "versions": {
+            "nextchar": _version_of("nextchar"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "mxnet": _version_of(*MXNET_PACKAGES),
+        },
         "machine": platform.machine(),
     }
 
@@ -74,9 +79,9 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows[::-1][::stride][::-1]
 
 
-def _version_of_mxnet() -> str | None:
-    """Of the package that is installed, the one for the CPU or one for GPUs; importing it to ask takes seconds."""
-    for name in MXNET_PACKAGES:
+def _version_of(*packages: str) -> str | None:
+    """Of the one of these packages that is installed. Importing MXNet to ask takes seconds; a copy may have none."""
+    for name in packages:
         with suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
     return None

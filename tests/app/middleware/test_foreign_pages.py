@@ -106,10 +106,10 @@ def test_a_pages_request_is_taken_from_here_and_from_named_origins(headers: dict
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("path", ["/", "/docs", "/models", "/generate"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/problems", "/problems/not-found", "/models", "/generate"])
 @pytest.mark.parametrize("mode", ["navigate", "cors", None])
 def test_a_link_may_open_a_page_and_nothing_else(method: str, path: str, mode: str | None) -> None:
-    opens = method != "POST" and path in ("/", "/docs") and mode == "navigate"
+    opens = method != "POST" and path not in ("/models", "/generate") and mode == "navigate"
     headers: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", **({} if mode is None else {"Sec_Fetch_Mode": mode})}
     assert status(method, path, **headers) == (200 if opens else 403)
     assert status(method, path, Origin="https://evil.example", **headers) == 403

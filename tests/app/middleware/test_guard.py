@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
 from app.main import create_app
-from app.middleware.guard import CALLER, OPEN_PATHS, Guard
+from app.middleware.guard import CALLER, OPEN_PATHS, Guard, is_open
 from tests.app.asgi import Inside, ask, passes_what_is_not_http, scope_of
 from tests.app.conftest import SECRET, client_of, settings
 
@@ -38,15 +38,21 @@ def test_without_a_key_nothing_gets_inside_and_the_answer_says_what_to_send() ->
     assert "X-API-Key: KEY" in json.loads(refused.body)["detail"]
     theirs = json.loads(ask(guard(inside, KEY), scope_of(path="/v1/models")).body)["error"]
     assert (theirs["type"], theirs["code"]) == ("authentication_error", "invalid_api_key")
-    page = ask(guard(inside, KEY), scope_of(path="/"))  # by Basic alone a browser asks for a key
-    scheme, _, about = page.headers["www-authenticate"].partition(" ")
-    assert (page.status, scheme) == (401, "Basic")
-    assert about.startswith('realm="')
-    assert about.endswith('", charset="UTF-8"')
+    for path in ("/", "/docs", "/openapi.json", "/web/docs.js"):  # by Basic alone a browser asks for a key
+        page = ask(guard(inside, KEY), scope_of(path=path))
+        scheme, _, about = page.headers["www-authenticate"].partition(" ")
+        assert (page.status, scheme) == (401, "Basic")
+        assert about.startswith('realm="')
+        assert about.endswith('", charset="UTF-8"')
 
 
-@pytest.mark.parametrize("path", sorted(OPEN_PATHS))
-def test_probes_pass_without_a_key_and_are_not_counted(path: str) -> None:
+@pytest.mark.parametrize("path", ["/healthz/x", "/problem", "/problemsx", "/web/main.js", "/web/style.css", "/docs"])
+def test_what_only_looks_open_is_not(path: str) -> None:
+    assert ask(guard(Inside(), KEY), scope_of(path=path)).status == 401
+
+
+@pytest.mark.parametrize("path", [*sorted(OPEN_PATHS), "/problems/not-found"])
+def test_probes_and_pages_about_problems_pass_without_a_key_and_are_not_counted(path: str) -> None:
     inside = Inside()
     guarded = guard(inside, KEY, rate="1/hour")
     assert [ask(guarded, scope_of(path=path)).status for _ in range(3)] == [200] * 3
@@ -167,7 +173,7 @@ def test_every_route_but_the_probes_needs_a_key(guarded: TestClient) -> None:
     for path in paths:
         for method in ("GET", "POST"):
             status = guarded.request(method, path.replace("{name}", "tiny").replace("{file}", "x")).status_code
-            assert (status != 401) if path in OPEN_PATHS else (status == 401), (method, path, status)
+            assert (status != 401) if is_open(path) else (status == 401), (method, path, status)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +199,9 @@ def test_a_key_is_taken_whole_or_not_at_all(guarded: TestClient, headers: dict[s
         assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_a_browser_that_opens_the_page_is_asked_for_the_key(guarded: TestClient) -> None:
-    assert guarded.get("/").headers["www-authenticate"].startswith("Basic")
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/"])
+def test_a_browser_that_opens_a_page_is_asked_for_the_key(guarded: TestClient, path: str) -> None:
+    assert guarded.get(path).headers["www-authenticate"].startswith("Basic")
 
 
 def test_without_keys_everybody_is_served(client: TestClient) -> None:

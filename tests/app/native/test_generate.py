@@ -283,12 +283,12 @@ def test_a_full_queue_is_429_with_retry_after_streamed_or_not(models_dir: Path) 
 
 
 def test_a_request_that_takes_too_long_is_503(models_dir: Path) -> None:
-    with client_of(models_dir, request_timeout_s=0.05, max_num_chars=10**7) as client:
+    with client_of(models_dir, request_timeout_s=0.05, max_num_chars=10**7, root_path="/texts") as client:
         response = client.post("/generate", json={"prefix": "a", "num_chars": 10**6})
-        assert response.status_code == 503
+        assert (response.status_code, response.json()["type"]) == (503, "/texts/problems/timeout")
         assert int(response.headers["retry-after"]) >= 1
         stream = client.post("/generate", json={"prefix": "a", "num_chars": 10**6, "stream": True})
-        assert "event: error" in stream.text
+        assert 'event: error\ndata: {"type":"/texts/problems/timeout"' in stream.text
         # Their rows are free: a short one is in time, on a busy machine not at once.
         eventually(lambda: client.post("/generate", json={"prefix": "a", "num_chars": 5}).status_code == 200)
 

@@ -170,7 +170,7 @@ def test_every_answer_made_for_a_request_is_for_its_asker_alone(models_dir: Path
                 "/healthz",
                 "/readyz",
                 "/no",
-                "/docs",
+                "/openapi.json",
             )
         ]
         answers += [
@@ -186,7 +186,9 @@ def test_every_answer_made_for_a_request_is_for_its_asker_alone(models_dir: Path
         ]
         assert {answer.status_code for answer in answers} == {200, 204, 401, 403, 404, 405, 413, 422}
         assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
-        for path in ("/", "/web/main.js"):
+        for path in ("/problems", "/problems/not-found", "/web/plain.css"):  # open to everybody
+            assert client.get(path).headers["cache-control"] == "private, no-cache"
+        for path in ("/", "/docs", "/web/main.js"):
             assert client.get(path, headers=key).headers["cache-control"] == "private, no-cache"
             assert client.get(path).headers["cache-control"] == "no-store"  # 401
 

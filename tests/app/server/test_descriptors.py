@@ -1,8 +1,11 @@
-"""How many connections are allowed under which limit of open files."""
+"""How many connections are allowed under which limit of open files, and standard streams that are closed."""
 
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +44,18 @@ def test_the_limit_is_raised_as_far_as_needed_and_connections_stay_below_it(
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
     assert connections_that_fit(wanted) == fit
     assert set_to == ([] if raised_to is None else [(raised_to, hard)])
+
+
+def test_no_file_takes_the_number_of_a_standard_stream_that_is_closed(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from app.server.descriptors import open_standard_streams
+open_standard_streams()
+print("nowhere"); print("nowhere", file=sys.stderr); sys.stdin.read()
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+os.write(file, str(file > 2).encode())
+"""
+    said = tmp_path / "said"
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", program, str(said)]
+    assert subprocess.run(command, cwd=Path(__file__).parents[3]).returncode == 0
+    assert said.read_text() == "True"

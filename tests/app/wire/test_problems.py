@@ -26,6 +26,7 @@ from app.refusals import (
 )
 from app.wire.handlers import install
 from app.wire.json import dump
+from app.wire.problem_types import BY_NAME
 from app.wire.problems import (
     ProblemError,
     field_problem,
@@ -114,8 +115,9 @@ def test_a_problem_in_full() -> None:
     problem = ProblemError(422, "n: so", errors=errors, retry_after_s=0, headers={"X-A": "b"}, code="c")
     assert (problem.status, problem.detail, problem.errors, problem.code) == (422, "n: so", errors, "c")
     assert problem.headers == {"X-A": "b", "Retry-After": "0"}
-    about = {"type": "about:blank", "status": 422, "detail": "n: so", "errors": errors}
-    assert problem_body(problem) == {**about, "title": HTTPStatus(422).phrase}
+    about = {"title": BY_NAME["invalid-field"].title, "status": 422, "detail": "n: so", "errors": errors}
+    assert problem_body(problem) == {**about, "type": "/problems/invalid-field"}
+    assert problem_body(problem, "/texts") == {**about, "type": "/texts/problems/invalid-field"}
     assert str(problem) == f"422 {HTTPStatus(422).phrase}"  # what was sent is not in it
     bare = ProblemError(499, "gone")
     assert (bare.errors, bare.headers, bare.code) == ([], {}, None)
@@ -172,6 +174,18 @@ def test_a_refusal_is_an_answer_that_says_when_to_ask_again(
     )
     assert problem.headers == ({} if retry_after is None else {"Retry-After": retry_after})
     assert problem.errors == ([{"field": "model", "message": "why"}] if isinstance(error, NoSuchModel) else [])
+
+
+REFUSED_AS = {
+    NoSuchModel: "model-not-found", QueueFull: "queue-full", AnswersFull: "queue-full", StepFailed: "server-error",
+    DeadlineExceeded: "timeout",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [error for error, *_ in REFUSALS])
+def test_a_refusals_type_says_whether_and_how_to_ask_again(error: Refusal) -> None:
+    body = problem_body(problem_of(error))
+    assert body["type"] == f"/problems/{REFUSED_AS.get(type(error), 'unavailable')}"
 
 
 def test_every_refusal_is_tried_above() -> None:
@@ -296,27 +310,28 @@ def failing() -> TestClient:
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "detail"),
+    ("how", "status", "name", "detail"),
     [
-        ("problem", 409, "two of them"),
-        ("domain", 422, str(OptionError("top_k", "0 is below 1"))),
-        ("long", 422, "prefix: has 4 characters"),
-        ("refused", 429, "as many wait as may"),
-        ("nameless", 404, "model: there is no 'x'"),
-        ("deep", 422, "nested"),
-        ("ours", 500, "server's own"),
-        ("gone", 404, "nothing at this address"),
-        ("unread", 400, "not JSON"),
-        ("other", 400, "as it is"),
-        ("teapot", 418, "There was an error parsing the body"),
+        ("problem", 409, "other-weights", "two of them"),
+        ("domain", 422, "invalid-field", str(OptionError("top_k", "0 is below 1"))),
+        ("long", 422, "invalid-field", "prefix: has 4 characters"),
+        ("refused", 429, "queue-full", "as many wait as may"),
+        ("nameless", 404, "model-not-found", "model: there is no 'x'"),
+        ("deep", 422, "invalid-field", "nested"),
+        ("ours", 500, "server-error", "server's own"),
+        ("gone", 404, "not-found", "nothing at this address"),
+        ("unread", 400, "unreadable-request", "not JSON"),
+        ("other", 400, "unreadable-request", "as it is"),
+        ("teapot", 418, "", "There was an error parsing the body"),
     ],
 )
 def test_every_kind_of_error_is_answered_in_both_shapes(
-    failing: TestClient, how: str, status: int, detail: str
+    failing: TestClient, how: str, status: int, name: str, detail: str
 ) -> None:
     ours, theirs = failing.get(f"/fails/{how}"), failing.get(f"/v1/fails/{how}")
     assert (ours.status_code, ours.headers["content-type"]) == (status, "application/problem+json")
-    assert (ours.json()["status"], ours.json()["title"]) == (status, HTTPStatus(status).phrase)
+    assert (ours.json()["status"], ours.json()["type"]) == (status, f"/problems/{name}" if name else "about:blank")
+    assert ours.json()["title"] == (BY_NAME[name].title if name else HTTPStatus(status).phrase)
     assert detail in ours.json()["detail"]
     assert theirs.status_code == (400 if status in (409, 422) else status)
     assert theirs.json()["error"]["message"] == ours.json()["detail"]

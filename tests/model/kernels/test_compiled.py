@@ -136,7 +136,11 @@ def test_a_package_that_cannot_be_written_keeps_its_results_by_its_sources_too(p
 def test_where_nothing_can_be_written_functions_are_compiled_at_each_start(package: Path) -> None:
     (package / "model" / "__pycache__").touch()
     (package / "home").touch()
-    assert run(package, NUMBA_CACHE_DIR=str(package / "home")) == "4 0"
+    process = start(package, CALL, NUMBA_CACHE_DIR=str(package / "home"))
+    output, problem = process.communicate(timeout=120)
+    assert (process.returncode, output.strip()) == (0, "4 0")
+    assert problem.count("\n") == problem.count("what is compiled cannot be kept") == 1  # of two functions
+    assert "set NUMBA_CACHE_DIR to a folder that can be written" in problem
 
 
 @pytest.mark.slow

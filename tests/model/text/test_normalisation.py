@@ -33,6 +33,7 @@ AWKWARD = st.sampled_from(
 TEXTS = st.lists(st.text() | RUNS | AWKWARD, max_size=8).map("".join)
 
 
+@pytest.mark.no_cover
 @given(TEXTS)
 def test_it_is_unicodes_own_form(text: str) -> None:
     assert nfc(text) == unicodedata.normalize("NFC", text)
@@ -97,6 +98,7 @@ def applied(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
+@pytest.mark.no_cover
 @given(TEXTS)
 @example("ΑΣ|Α")
 @example("a\u0301" * 4)
@@ -107,6 +109,7 @@ def test_the_parts_of_a_cut_text_are_what_the_whole_is(text: str) -> None:
     assert 0 <= at < max(len(text), 1)
 
 
+@pytest.mark.no_cover
 def test_a_cut_before_any_character_joins_nothing_to_what_stands_before_it() -> None:
     seconds = {form[1] for c in every() if len(form := unicodedata.normalize("NFD", c)) == 2}
     for c in every():

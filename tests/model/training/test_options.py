@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from model.errors import OptionError
-from model.training.options import BOUNDS, CHOICES, TrainingOptions, todays_name
+from model.training.options import SETTINGS, TrainingOptions, check, todays_name
 
+BOUNDS = {name: setting.bounds for name, setting in SETTINGS.items() if setting.bounds is not None}
+CHOICES = {name: setting.choices for name, setting in SETTINGS.items() if setting.choices}
 OPTIONAL = ("steps", "time_budget_s", "patience")
 WHOLE = [name for name, (low, _) in BOUNDS.items() if isinstance(low, int)]
 NUMBERS = [(name, bound) for name, bounds in BOUNDS.items() for bound in bounds]
@@ -51,6 +53,12 @@ def test_what_is_no_finite_number_is_refused(name: str, value: Any) -> None:
         with_one(name, value)
 
 
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_number_that_no_float_has_room_for_is_refused_and_not_written_out(name: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}: a number of over 77 digits is not from"):
+        with_one(name, 10**400)
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_fraction_of_what_is_counted_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"{name}: 2.5 is not a whole number"):
@@ -73,6 +81,43 @@ def test_choices_are_taken_and_others_are_answered_with_them(name: str) -> None:
     with pytest.raises(OptionError) as error:
         with_one(name, "odd")
     assert all(choice in str(error.value) for choice in CHOICES[name])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_value_is_refused_by_itself_as_it_is_among_the_others(name: str) -> None:
+    """So that it can be before a text is read, from which the other settings come."""
+    for value in (-1, 0.5, "odd", math.nan, None, getattr(TrainingOptions(), name)):
+        alone = None
+        try:
+            check(name, value)
+        except OptionError as error:
+            alone = str(error)
+        if name == "carry_state" or alone is None:
+            assert alone is None
+            continue
+        with pytest.raises(OptionError) as among:
+            with_one(name, value)
+        assert str(among.value) == alone
+    check("backend", "numpy")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_people_are_told_what_each_option_is_and_what_it_may_be(name: str) -> None:
+    setting = SETTINGS[name]
+    assert len(setting.help.split()) >= 1
+    assert not setting.help.endswith(".")
+    assert bool(setting.allowed) == (name not in ("carry_state", "prefixes"))
+
+
+def test_what_is_allowed_is_told_in_words() -> None:
+    told = {name: SETTINGS[name].allowed for name in ("cell", "num_layers", "pred_len", "epochs", "hold", "seed")}
+    assert told == {
+        "cell": "rnn, gru or lstm", "num_layers": "1 to 4", "pred_len": "1 to 100,000", "epochs": "1 or more",
+        "hold": "0 to 1", "seed": "0 or more",
+    }  # fmt: skip
+    assert SETTINGS["learning_rate"].allowed == "above 0"
+    assert SETTINGS["schedule"].allowed == "constant or linear"
+    assert SETTINGS["averaging"].allowed == "0 to 0.99999"
 
 
 def test_options_that_make_no_sense_together_are_refused() -> None:

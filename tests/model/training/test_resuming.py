@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from model.errors import CheckpointError
-from model.training.options import CHOICES, TrainingOptions
+from model.training.options import SETTINGS, TrainingOptions
 from model.training.resuming import FIXED, FREE, LENGTH, changes
 
 BEFORE = TrainingOptions(num_layers=2, sampling="consecutive", time_budget_s=5.0, prefixes=("a", "b"))
@@ -15,8 +15,8 @@ BEFORE = TrainingOptions(num_layers=2, sampling="consecutive", time_budget_s=5.0
 
 def another(name: str) -> TrainingOptions:
     value: Any = getattr(BEFORE, name)
-    if name in CHOICES:
-        value = next(choice for choice in CHOICES[name] if choice != value)
+    if SETTINGS[name].choices:
+        value = next(choice for choice in SETTINGS[name].choices if choice != value)
     elif name == "prefixes":
         value = ("c",)
     elif name == "carry_state":

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.config import GATES
 from model.errors import CheckpointError, CorpusError, OptionError, TrainingError, UnknownCharactersError
 from model.text import batches
 from model.text.corpus import Corpus
@@ -39,7 +40,7 @@ def epochs_of(happened: list[events.Event]) -> list[events.EpochDone]:
 
 @pytest.mark.parametrize("backend", [named("mxnet", slow=True), "cpu"])
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_perplexity_falls(cell: str, sampling: str, backend: str) -> None:
     _, happened = trained(TEXT[: len(TEXT) // 2], cell=cell, sampling=sampling, backend=backend, epochs=2)
     first, last = epochs_of(happened)
@@ -336,6 +337,11 @@ def test_samples_are_what_the_reference_writes() -> None:
 def test_an_unknown_prefix_a_short_text_and_a_bad_option_are_told_before_training() -> None:
     with pytest.raises(UnknownCharactersError):
         Trainer(corpus(), TrainingOptions(**{**SMALL, "prefixes": ("é",)}))
+
+
+def test_an_empty_prefix_is_told_before_training_and_not_at_the_first_sample() -> None:
+    with pytest.raises(OptionError, match="prefixes: one of them is empty; each must hold at least one character"):
+        Trainer(corpus(), TrainingOptions(**{**SMALL, "prefixes": ("the", "")}))
     with pytest.raises(CorpusError, match="would fit"):
         Trainer(corpus("short text"), TrainingOptions(**SMALL))
     bad: dict[str, Any] = {"cell": "elman", "epochs": 0, "learning_rate": math.nan, "hidden_dim": 2.5}

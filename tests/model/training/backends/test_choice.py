@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.arrays import Int32s2D, zero_state
-from model.config import ModelConfig
+from model.config import GATES, ModelConfig
 from model.errors import OptionError
 from model.kernels import bfloat16
 from model.training.backend import Backend, lent
@@ -28,7 +28,7 @@ def filled(name: str, cell: str) -> tuple[Backend, ModelConfig, Int32s2D]:
     return backend, config, rng.integers(0, 11, (3, 6)).astype(np.int32)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_measuring_leaves_the_gradient_alone(name: str, cell: str) -> None:
     """A validation between a gradient and its use must not change what is learned."""

@@ -30,7 +30,7 @@ def test_nothing_is_hidden_and_nothing_drawn_unless_it_was_asked() -> None:
     assert (NO_MASKS.layers, NO_MASKS.output, NO_MASKS.recurrent) == ((), None, ())
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_masks_have_the_shapes_of_what_they_hide(cell: str) -> None:
     given: dict[str, Any] = {"dropout_layers": 0.2, "dropout_output": 0.3, "dropout_recurrent": 0.4}
     found = masks(cell=cell, num_layers=3, **given)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.Mo
     assert record["machine"] == os.uname().machine
     assert record["threads"] == len(os.sched_getaffinity(0))
     assert record["versions"] == {
-        "python": sys.version.split()[0], "numpy": np.__version__, "mxnet": mx.__version__ if MXNET_EXISTS else None
+        "nextchar": version("nextchar"), "python": sys.version.split()[0], "numpy": np.__version__,
+        "mxnet": mx.__version__ if MXNET_EXISTS else None,
     }  # fmt: skip
     monkeypatch.setattr(module, "MXNET_PACKAGES", ("there-is-none", "also-not"))
     assert training_record(trainer())["versions"]["mxnet"] is None

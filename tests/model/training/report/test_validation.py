@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.config import ModelConfig
+from model.config import GATES, ModelConfig
 from model.training.backends.choice import open_backend
 from model.training.optimisation.initialise import initial_parameters
 from model.training.report.validation import WARM_UP, mean_loss
@@ -58,7 +58,7 @@ def test_every_held_out_character_counts_once_with_enough_before_it(length: int,
         assert reader.read_before[text[place]] >= min(place - 1, WARM_UP), place
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", GATES)
 def test_the_loss_is_that_of_one_reading_of_the_whole_text(cell: str) -> None:
     config = ModelConfig(cell, 1, 8, 11)
     backend = open_backend("cpu", "cpu", config)

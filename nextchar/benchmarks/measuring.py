@@ -28,7 +28,7 @@ PACKAGES = ("numpy", "numba", "onnxruntime", "mxnet", "torch", "litserve", "fast
 def mxnet_peers() -> Any:
     """The module `mxnet_peers`, or None where MXNet does not exist."""
     try:
-        return importlib.import_module("scripts.benchmarks.mxnet_peers")
+        return importlib.import_module("nextchar.benchmarks.mxnet_peers")
     except DeviceError:
         return None
 

@@ -20,23 +20,28 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import model
 from model import checkpoint as checkpoints
-from scripts.benchmarks.measuring import SETTLE_S
-from scripts.benchmarks.models import CHAPTER, random_checkpoint
+from model.errors import NextcharError
+from nextchar.benchmarks.measuring import SETTLE_S
+from nextchar.benchmarks.models import CHAPTER, random_checkpoint
 
-ROOT = Path(__file__).parents[2]  # where `-m` finds what is not installed
+ROOT = Path(__file__).parents[2]  # where `-m` finds these packages, installed or not
 CLIENTS = 64
 NUM_CHARS = 200
 PREFIX = chr(0x4E00) + chr(0x4E01)
 START_S = 60
 PROBE_S = 0.005
 ONE_CLIENT_CHARS = 100
+
+
+class BenchmarkError(NextcharError):
+    """A server that cannot be measured."""
 
 
 @dataclass
@@ -68,7 +73,7 @@ def measure(with_peers: bool, rounds: int, burst_s: float) -> dict[str, Any]:
                 time.sleep(SETTLE_S)
                 load = asyncio.run(burst(port, CLIENTS, burst_s, name == "nextchar"))
                 if not load.chars:
-                    raise RuntimeError(f"{name} answered none of {load.errors} requests")
+                    raise BenchmarkError(f"{name} answered none of {load.errors} requests")
                 if number:
                     loads[name].append(load)
         found: dict[str, Any] = {name: _summary(own) for name, own in loads.items()}
@@ -131,7 +136,9 @@ def nextchar(models_dir: Path) -> Iterator[int]:
     settings = {"MODELS_DIR": str(models_dir), "LOG_LEVEL": "error", "SECRET": "only for this benchmark"}
     port = _free_port()
     environment = {f"NEXTCHAR_{name}": value for name, value in {**settings, "PORT": str(port)}.items()}
-    with _process([sys.executable, "-m", "app"], environment, f"http://127.0.0.1:{port}/readyz"):
+    # By `env`: nothing installed but the settings reads the environment.
+    command = ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-m", "app"]
+    with _process("nextchar", command, f"http://127.0.0.1:{port}/readyz"):
         yield port
 
 
@@ -139,26 +146,26 @@ def nextchar(models_dir: Path) -> Iterator[int]:
 def litserve(checkpoint: Path) -> Iterator[int]:
     """The same model in PyTorch behind LitServe, which collects up to CLIENTS requests into a batch."""
     port = _free_port()
-    command = [sys.executable, "-m", "scripts.benchmarks.litserve_peer", str(checkpoint), str(port), str(CLIENTS)]
-    with _process(command, {}, f"http://127.0.0.1:{port}/health"):
+    command = [sys.executable, "-m", "nextchar.benchmarks.litserve_peer", str(checkpoint), str(port), str(CLIENTS)]
+    with _process("LitServe", command, f"http://127.0.0.1:{port}/health"):
         yield port
 
 
 @contextmanager
-def _process(command: list[str], environment: dict[str, str], ready: str) -> Iterator[None]:
+def _process(name: str, command: list[str], ready: str) -> Iterator[None]:
     process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         until = time.monotonic() + START_S
         while not _answers(ready):
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{' '.join(command[:3])} did not come up")
+                raise BenchmarkError(f"{name} did not come up within {START_S} s: {' '.join(command)}")
             time.sleep(0.1)
         yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # its workers too, which LitServe leaves behind
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGTERM)  # its workers too, which LitServe leaves behind
         process.wait(START_S)
 
 

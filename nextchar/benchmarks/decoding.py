@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from model.decoding.decoder import BatchDecoder
 from model.decoding.row import Row
 from model.engines.choice import open_engine
 from model.language_model import LanguageModel
-from scripts.benchmarks import peers
-from scripts.benchmarks.measuring import interleaved, mxnet_peers, ratio
-from scripts.benchmarks.models import CHAPTER, open_model, prefixes, random_checkpoint
+from nextchar.benchmarks import peers
+from nextchar.benchmarks.measuring import interleaved, mxnet_peers, ratio
+from nextchar.benchmarks.models import CHAPTER, open_model, prefixes, random_checkpoint
 
 NUM_CHARS = 200
 SAMPLED: dict[str, Any] = {"temperature": 0.9, "top_k": 40, "seed": 1}
 KIB = 1024
+STATM = Path("/proc/self/statm")  # of Linux
 
 
 def against_peers(rows: int, rounds: int, with_torch: bool) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def identity(cases: int) -> int:
 
 
 def memory(streams: int) -> float:
-    """KiB per stream of so many that decode at once, in a process of its own."""
+    """KiB per stream of so many that decode at once, in a process of its own. Where STATM is."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_memory, (streams,))
 
@@ -139,8 +141,7 @@ def _memory(streams: int) -> float:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+    return int(STATM.read_text().split()[1]) * 4096
 
 
 def _rate(lm: LanguageModel, rows: int, rounds: int) -> float:

@@ -1,4 +1,4 @@
-"""The chapter's model in PyTorch behind LitServe: `-m scripts.benchmarks.litserve_peer CHECKPOINT PORT BATCH`."""
+"""The chapter's model in PyTorch behind LitServe: `-m nextchar.benchmarks.litserve_peer CHECKPOINT PORT BATCH`."""
 
 from __future__ import annotations
 

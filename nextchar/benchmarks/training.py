@@ -17,9 +17,9 @@ from model.training.backends.cpu.backend import CpuBackend
 from model.training.optimisation.initialise import initial_parameters
 from model.training.optimisation.objective import clipping_factor, global_norm
 from model.training.optimisation.optimizers import OPTIMIZERS
-from scripts.benchmarks import training_peers
-from scripts.benchmarks.measuring import interleaved, mxnet_peers, ratio
-from scripts.benchmarks.models import CHAPTER
+from nextchar.benchmarks import training_peers
+from nextchar.benchmarks.measuring import interleaved, mxnet_peers, ratio
+from nextchar.benchmarks.models import CHAPTER
 
 TURN_S = 1.0
 PEAK_SIZE = 2048  # rows and columns of the product that measures the machine's peak
