@@ -29,8 +29,11 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """Why a request was not carried out, as RFC 9457 has it."""
 
-    type: str = Field(description="A URI reference that names the kind of problem; `about:blank`: as the status says.")
-    title: str = Field(description="What the status means.")
+    type: str = Field(
+        description="The kind of problem, as the address of a page about it, such as `/problems/invalid-field`; "
+        "`about:blank`: as the status says."
+    )
+    title: str = Field(description="What the kind means.")
     status: int = Field(description="The status of the answer; in a stream, the one that it would have had.")
     detail: str = Field(description="A sentence about this request.")
     errors: list[FieldError] | Absent = Field(
