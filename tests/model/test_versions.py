@@ -195,7 +195,7 @@ def test_a_disk_that_is_full_keeps_the_model_and_can_still_go_back(
     def full(*_: object, **__: object) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("model.files.tempfile.mkstemp", full)
+    monkeypatch.setattr("model.files.secrets.token_hex", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         publish(tmp_path, model(9))
     assert (load(tmp_path).digest, digests(tmp_path)) == (b, [a])
@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_words(tmp_path: Path, monkey
 
     for step in ("link", "replace", "utime"):
         monkeypatch.setattr(os, step, refuse)
-    monkeypatch.setattr("model.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("model.files.secrets.token_hex", refuse)
     with pytest.raises(CheckpointError, match="Read-only file system"):
         restore(tmp_path)
     with pytest.raises(CheckpointError, match="Read-only file system"):

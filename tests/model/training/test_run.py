@@ -234,7 +234,7 @@ def test_a_disk_that_fills_on_the_way_is_told_once_and_training_goes_on(
     for event in run(trainer(), tmp_path):
         happened.append(event)
         if isinstance(event, events.BatchDone) and (event.epoch, event.batch) == (1, 3):
-            monkeypatch.setattr("model.files.tempfile.mkstemp", full)
+            monkeypatch.setattr("model.files.secrets.token_hex", full)
             monkeypatch.setattr(Path, "open", full)
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             monkeypatch.undo()
@@ -252,7 +252,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_old_model_and_says_so(
     for event in stream:
         if isinstance(event, events.EpochDone) and event.epoch == 3:
             break
-    monkeypatch.setattr("model.files.tempfile.mkstemp", full)
+    monkeypatch.setattr("model.files.secrets.token_hex", full)
     with pytest.raises(CheckpointError, match=r"not saved \(No space left on device\)"):
         list(stream)
     monkeypatch.undo()
