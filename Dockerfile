@@ -11,7 +11,7 @@
 ARG BASE_IMAGE=nvidia/cuda:13.0.3-base-ubuntu24.04
 ARG ACCELERATOR=mxnet-cu117
 # The project's, which pyproject.toml says and a Dockerfile cannot read.
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 
 
 # What both the build and the service stand on: the base's own Python, and the libraries that the wheels expect

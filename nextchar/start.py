@@ -1,11 +1,6 @@
-"""What the installed command `nextchar` calls: what ends a command from outside is an exit status and no traceback.
-
-It imports the commands itself, since Ctrl-C may come while it does.
-"""
+"""What the installed command `nextchar` calls. It imports the commands itself, since Ctrl-C may come while it does."""
 
 from __future__ import annotations
-
-import sys
 
 INTERRUPTED = 130  # as a shell has it of SIGINT
 
@@ -17,5 +12,3 @@ def main() -> None:
         program()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    except MemoryError:
-        sys.exit("not enough memory")

@@ -28,6 +28,8 @@ class Program(typer.Typer):
             sys.exit(f"the working directory is gone ({error.strerror}): start from one that is there")
         try:
             return super().__call__(*args, **options)
+        except MemoryError:
+            sys.exit("not enough memory")
         except OSError as error:
             if error.filename is not None:
                 sys.exit(f"{error.filename}: {error.strerror}")

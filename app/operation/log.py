@@ -57,7 +57,7 @@ def configure(level: str, style: str) -> None:
 
 
 def _takes_any_character() -> bool:
-    return codecs.lookup(sys.stderr.encoding).name.startswith("utf")
+    return codecs.lookup(sys.stderr.encoding or "utf-8").name.startswith("utf")
 
 
 def _takes_colours() -> bool:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from nextchar import start
 from nextchar.__main__ import COMMANDS, program
+from nextchar.terminal import Program
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,21 +92,20 @@ def test_ctrl_c_while_the_commands_are_imported_is_no_traceback(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (OSError(28, "No space left on device", "my.txt"), "my.txt: No space left on device"),
         (MemoryError(), "not enough memory"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_a_sentence(
-    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_the_machine_lacks_is_a_sentence(error: Exception, sentence: str) -> None:
+    program = Program()
+
+    @program.command()
     def full() -> None:
         raise error
 
-    monkeypatch.setattr("nextchar.__main__.program", full)
     with pytest.raises(SystemExit) as ended:
-        start.main()
-    assert ended.value.code == 1
-    assert capsys.readouterr() == ("", sentence + "\n")
+        program([])
+    assert ended.value.code == sentence  # which Python writes to standard error, and exits with 1
 
 
 def test_a_mistyped_command_is_refused() -> None:
