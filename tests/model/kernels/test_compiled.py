@@ -124,6 +124,7 @@ def test_a_result_is_kept_until_something_it_calls_changes_in_another_file(packa
     assert not (package / "home").exists()
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_written_keeps_its_results_by_its_sources_too(package: Path) -> None:
     (package / "model" / "__pycache__").touch()  # a file, where neither root nor anybody else can make a folder
     assert run(package) == "4 0"

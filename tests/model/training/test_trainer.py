@@ -102,7 +102,7 @@ def facts_of(trainer: Trainer) -> tuple[Any, ...]:
     [
         pytest.param("random", "float32", None, 0.2, marks=pytest.mark.slow),
         ("consecutive", "float32", 27, 0.2),  # it ends within an epoch
-        ("consecutive", "auto", None, 0.2),
+        pytest.param("consecutive", "auto", None, 0.2, marks=pytest.mark.slow),
         pytest.param("consecutive", "float32", 27, 0.0, marks=pytest.mark.slow),
     ],
 )
