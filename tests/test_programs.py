@@ -93,7 +93,7 @@ def test_a_program_of_the_peers_is_named_with_what_installs_it(tmp_path: Path) -
     assert any("needs haproxy, which is not installed: make test-peers installs it" in line for line in lines)
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
+@pytest.mark.parametrize("workers", [pytest.param([], marks=pytest.mark.slow), ["-n", "2"]], ids=["one process", "two"])
 def test_a_last_line_says_how_many_tests_were_skipped_for_want_of_mxnet(tmp_path: Path, workers: list[str]) -> None:
     tests = """
 import pytest

@@ -38,7 +38,7 @@ def test_no_request_made_up_from_the_document_is_a_500(server: Server, method: s
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operation = schema[path][method]
 
-    @settings(max_examples=20, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
     def sends(case: schemathesis.Case[Any]) -> None:
         response = case.call(base_url=server.url)

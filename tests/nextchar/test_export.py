@@ -40,7 +40,7 @@ def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(sa
 @pytest.mark.parametrize(
     ("flags", "rules"),
     [
-        ((), TextRules(lowercase=True, newlines="space")),
+        pytest.param((), TextRules(lowercase=True, newlines="space"), marks=pytest.mark.slow),
         (("--keep-case",), TextRules(lowercase=False, newlines="space")),
         (("--keep-newlines",), TextRules(lowercase=True, newlines="keep")),
     ],

@@ -104,7 +104,7 @@ def same_measured(row: Row, expected: Measured) -> bool:
     return same_measures(joined(row.measured), expected)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), cell=st.sampled_from(CELLS))
 def test_parking_rows_at_any_time_changes_no_character_no_measure_and_no_state(seed: int, cell: str) -> None:
     rng, engine = np.random.default_rng(seed), ENGINES[cell]

@@ -40,7 +40,7 @@ def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
 @pytest.mark.parametrize("engine_name", ENGINES)
 @pytest.mark.parametrize("num_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cell", CELLS)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_writes_the_reference_text_for_prefixes_of_unequal_length(
     cell: str, num_layers: int, engine_name: str, data: st.DataObject
