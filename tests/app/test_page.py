@@ -569,7 +569,7 @@ def _lightness(colour: str) -> int:
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
 
 
-@pytest.mark.parametrize("path", ["/texts", "/texts/"])
+@pytest.mark.parametrize("path", ["/texts", pytest.param("/texts/", marks=pytest.mark.slow)])
 def test_the_page_writes_below_a_prefix_that_a_proxy_takes_off(server: Server, open_page: Open, path: str) -> None:
     page = open_page()
     asked = behind_a_proxy(page, server)

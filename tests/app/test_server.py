@@ -224,6 +224,7 @@ def test_neither_prefixes_nor_keys_are_logged(models_dir: Path, tmp_path: Path) 
     assert all(secret not in log for secret in ("abcabcabc", "本", "%E6%9C%AC", "\\u672c", "a-key-that-is-secret"))
 
 
+@pytest.mark.slow  # server/test_upgrade.py asks every route with one
 def test_a_handshake_passes_key_metrics_and_log_like_any_request(models_dir: Path, tmp_path: Path) -> None:
     handshake = (
         b"GET /generate?prefix=abcabcabc HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n"
@@ -243,6 +244,7 @@ def test_a_handshake_passes_key_metrics_and_log_like_any_request(models_dir: Pat
     assert "abcabcabc" not in log
 
 
+@pytest.mark.slow  # test_settings.py has each of them
 def test_settings_that_cannot_be_used_are_told_in_one_line_each(models_dir: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "NEXTCHAR_PORT": "x", "NEXTCHAR_PROT": "1"}
     result = subprocess.run([sys.executable, "-m", "app"], env=environment, capture_output=True, text=True, check=False)

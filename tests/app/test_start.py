@@ -114,6 +114,7 @@ def test_importing_it_leaves_the_collector_of_garbage_as_it_is() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_what_is_compiled_is_there_before_a_model_is_ready(models_dir: Path) -> None:
     """In a process of its own: this one has called these functions before."""
     asked = subprocess.run(
