@@ -5,6 +5,7 @@ Importing this imports neither MXNet nor ONNX Runtime; an engine is imported whe
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from model.language_model import LanguageModel
 
 __all__ = ["load"]
+
+# Else ONNX Runtime sends its makers what models it opens, and writes a number of this machine and a database under the
+# user's home. Only its own C code reads this variable, so `putenv` is enough. No module of `model` is imported before.
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from app.wire.problems import OPENAIS_400
 from app.wire.schemas import REFERENCE, Absent
 
 
@@ -80,7 +81,6 @@ _DESCRIBED = {
     500: "An error of the server's own",
     503: "Not ready, stopping, or too busy",
 }
-_OPENAIS = (409, 413, 422)  # what is 400 in OpenAI's API: as in `problems.respond`
 _OPENAIS_400 = "A field is out of bounds, a character is unknown, or the body is too large"
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer", "minimum": 0}}
@@ -112,7 +112,7 @@ def openai_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The same for a route under `/v1`, whose statuses are those of `problems.respond`."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        sent, said = (400, _OPENAIS_400) if status in _OPENAIS else (status, _DESCRIBED[status])
+        sent, said = (400, _OPENAIS_400) if status in OPENAIS_400 else (status, _DESCRIBED[status])
         responses[sent] = {"description": f"{said}.", "model": OpenAIErrorBody, **_HEADERS.get(sent, {})}
     return responses
 

@@ -17,6 +17,8 @@ from app.wire.json import dump
 from app.wire.problem_types import phrase, type_and_title
 from model.errors import CheckpointError, NextcharError, OptionError, UnknownCharactersError
 
+OPENAIS_400 = (409, 413, 422)  # what is 400 in OpenAI's API
+
 
 class ProblemError(Exception):
     """An answer that is not 2xx. `errors` lists fields: {"field", "message"}, the second without the first, and what
@@ -64,8 +66,7 @@ def respond(request: Request, problem: ProblemError) -> Response:
     """The problem in the shape that the route's clients expect."""
     openai = request.scope["path"].startswith("/v1/")
     body = openai_body(problem) if openai else problem_body(problem, request.scope.get("root_path", ""))
-    # 422 is FastAPI's word for a bad request; OpenAI's is 400.
-    status = 400 if openai and problem.status in (409, 413, 422) else problem.status
+    status = 400 if openai and problem.status in OPENAIS_400 else problem.status
     media_type = "application/json" if openai else "application/problem+json"
     return Response(dump(body), status, problem.headers, media_type)
 
