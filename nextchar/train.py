@@ -12,6 +12,7 @@ from model import checkpoint as checkpoints
 from model.errors import CheckpointError, NextcharError, OptionError
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
+from model.text.source import Source
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.report.journal import check_tensorboard
@@ -100,7 +101,7 @@ def train(
         if not (resume or overwrite):
             check_free(out)
         rules = _rules(keep_case, keep_newlines, preset, snapshot)
-        encoded = open_corpus(corpus, rules, encoding, max_chars, out)
+        encoded = open_corpus(Source((corpus,), encoding, max_chars=max_chars), rules, out)
         if snapshot is None or preset is not None:
             options = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
         else:

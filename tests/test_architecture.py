@@ -145,8 +145,8 @@ ROOMS = {
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
-        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/training/__init__.py "
-        "model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
+        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/text/source.py "
+        "model/training/__init__.py model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
         "nextchar/options.py nextchar/progress.py nextchar/terminal.py"
     ),
     "nextchar/start.py": "nextchar/__main__.py",

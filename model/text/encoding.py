@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from model.errors import CorpusError
 from model.text.corpus import EMBEDDED, Corpus, check_max_chars, read_corpus, utf8
 from model.text.pieces import open_text, read_pieces
 from model.text.rules import TextRules
+from model.text.source import Reading, Source
 from model.text.vocabulary import Vocabulary
 
 LARGE_BYTES = 32 * 2**20  # files from this size on are streamed
@@ -33,6 +34,8 @@ class EncodedCorpus:
     rules: TextRules
     vocabulary: Vocabulary
     indices: Unsigneds
+    source: Source = Source(())  # noqa: RUF009 - frozen
+    reading: Reading = field(default_factory=Reading)
 
 
 def index_type(vocab_size: int) -> type[np.unsignedinteger[Any]]:
@@ -47,17 +50,16 @@ def encode(corpus: Corpus, rules: TextRules) -> EncodedCorpus:
     return EncodedCorpus(corpus.name, corpus.sha256, rules, vocabulary, indices)
 
 
-def open_corpus(
-    source: str, rules: TextRules, encoding: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
-) -> EncodedCorpus:
-    """A corpus by name or path, streamed where it is large. `folder` is where the indices of a large one lie."""
-    path = Path(source)
-    if source not in EMBEDDED and path.is_file() and path.stat().st_size >= LARGE_BYTES:
+def open_corpus(source: Source, rules: TextRules, folder: Path | None = None) -> EncodedCorpus:
+    """What a person named, streamed where it is large. `folder` is where the indices of a large one lie."""
+    (corpus,) = source.corpora
+    path = Path(corpus)
+    if corpus not in EMBEDDED and path.is_file() and path.stat().st_size >= LARGE_BYTES:
         with open_text(path) as file:
             zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
         if not zipped:
-            return stream(path, rules, encoding, max_chars, folder)
-    return encode(read_corpus(source, rules, encoding, max_chars), rules)
+            return replace(stream(path, rules, source.encoding, source.max_chars, folder), source=source)
+    return replace(encode(read_corpus(corpus, rules, source.encoding, source.max_chars), rules), source=source)
 
 
 def stream(

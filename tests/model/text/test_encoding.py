@@ -16,6 +16,7 @@ from model.text.corpus import read_corpus
 from model.text.encoding import encode, index_type, open_corpus, stream
 from model.text.pieces import read_pieces
 from model.text.rules import TextRules
+from model.text.source import Source
 
 TEXT = "\ufeffΟΔΥΣΣΕΥΣ said: e\u0301, ‘İstanbul’\r\nA\rline 分开\n\n不分开 of many wordsΣ " * 50
 
@@ -119,7 +120,7 @@ def test_an_embedded_corpus_goes_before_a_large_file_of_its_name(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(encoding, "LARGE_BYTES", 5)
     (tmp_path / "lyrics").write_text("a file of that name", encoding="utf-8")
-    assert open_corpus("lyrics", TextRules()).sha256 == read_corpus("lyrics").sha256
+    assert open_corpus(Source(("lyrics",)), TextRules()).sha256 == read_corpus("lyrics").sha256
 
 
 @pytest.mark.parametrize("max_chars", [0, -1])
@@ -135,9 +136,9 @@ def test_a_streamed_text_has_the_bounds_of_one_read_whole(max_chars: int, tmp_pa
 def test_large_files_are_streamed_and_small_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "text.txt"
     file.write_text("some text\n" * 10, encoding="utf-8")
-    assert not isinstance(open_corpus(str(file), TextRules()).indices, np.memmap)
+    assert not isinstance(open_corpus(Source((str(file),)), TextRules()).indices, np.memmap)
     monkeypatch.setattr(encoding, "LARGE_BYTES", 50)
-    assert isinstance(open_corpus(str(file), TextRules()).indices, np.memmap)
+    assert isinstance(open_corpus(Source((str(file),)), TextRules()).indices, np.memmap)
 
 
 def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
@@ -147,7 +148,7 @@ def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
     file.write_text("Some\ntext", encoding="utf-16")  # 20 bytes
     for bound, streamed in ((21, False), (20, True)):
         monkeypatch.setattr(encoding, "LARGE_BYTES", bound)
-        corpus = open_corpus(str(file), rules, "utf-16", 7, tmp_path / "a" / "b")
+        corpus = open_corpus(Source((str(file),), "utf-16", max_chars=7), rules, tmp_path / "a" / "b")
         assert isinstance(corpus.indices, np.memmap) == streamed
         assert corpus.vocabulary.decode(corpus.indices) == "some\nte"
         assert corpus.name == "text.txt"
@@ -155,11 +156,11 @@ def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
         assert (tmp_path / "a" / "b").exists() == streamed
     with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
         archive.writestr("a.txt", "Text " * 20)
-    assert open_corpus(str(tmp_path / "text.zip"), rules, max_chars=5).indices.tolist() == [2, 1, 3, 2, 0]
+    assert open_corpus(Source((str(tmp_path / "text.zip"),), max_chars=5), rules).indices.tolist() == [2, 1, 3, 2, 0]
     with zipfile.ZipFile(tmp_path / "none.zip", "w"):
         pass
     with pytest.raises(CorpusError, match=r"none\.zip: a zip must hold exactly one text file"):
-        open_corpus(str(tmp_path / "none.zip"), rules)
+        open_corpus(Source((str(tmp_path / "none.zip"),)), rules)
 
 
 def test_what_cannot_be_streamed_is_named_with_its_file(tmp_path: Path) -> None:
