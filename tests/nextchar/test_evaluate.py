@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from model import checkpoint as checkpoints
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
+from model.text.source import Source
 from model.training import Trainer, TrainingOptions
 from model.training.backends.cpu.backend import CpuBackend
 from nextchar.evaluate import program
@@ -56,7 +57,7 @@ def test_a_text_measures_the_indices_that_training_reads(
     checkpoints.save(tmp_path / "m", random_checkpoint(characters=LETTERS + LETTERS.upper(), rules=rules))
     file = tmp_path / "text.txt"
     file.write_bytes(text.encode(encoding))
-    trained = open_corpus(str(file), rules, encoding, max_chars)
+    trained = open_corpus(Source((str(file),), encoding, max_chars=max_chars), rules)
     held_out = trained.vocabulary.decode(trained.indices)
     held_out = held_out[len(held_out) - round(len(held_out) * last) :]
     vocabulary = checkpoints.load(tmp_path / "m").vocabulary
@@ -80,7 +81,7 @@ def test_the_last_share_is_the_text_that_training_holds_out(tmp_path: Path, meas
         "Some İ Words,\r\n".encode() * 30 + b"and a few more. " * 30
     )  # 'İ' is two characters in lower case
     rules = TextRules()
-    encoded = open_corpus(str(file), rules)
+    encoded = open_corpus(Source((str(file),)), rules)
     trainer = Trainer(encoded, TrainingOptions(validation_fraction=0.15, num_steps=4, batch_size=4, hidden_dim=4))
     checkpoints.save(tmp_path / "m", trainer.checkpoint())
     result = CliRunner().invoke(program, [str(tmp_path / "m"), str(file), "--last", "0.15"])
