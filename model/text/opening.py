@@ -13,7 +13,7 @@ from typing import IO
 
 from model.errors import CorpusError
 from model.text import archives, stored
-from model.text.kinds import kind_of
+from model.text.kinds import Kind, kind_of
 from model.text.stored import Checked, Document
 
 HEAD_BYTES = 2**16  # by which the kind and the encoding are told
@@ -26,7 +26,7 @@ class Opened:
     is at its start; that of a zip can be searched."""
 
     name: str
-    kind: str
+    kind: Kind
     head: bytes
     stream: IO[bytes]
 
