@@ -21,7 +21,7 @@ _SHOWN = 24  # characters of a line that a message shows
 _BEFORE = SAMPLE_BYTES // 2  # of the bytes around a fault
 _BY_MARK = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf_32"), (codecs.BOM_UTF32_BE, "utf_32"), (codecs.BOM_UTF16_LE, "utf_16"),
-    (codecs.BOM_UTF16_BE, "utf_16"), (codecs.BOM_UTF8, "utf_8_sig"),
+    (codecs.BOM_UTF16_BE, "utf_16"), (codecs.BOM_UTF8, "utf_8"),
 )  # fmt: skip
 _LETTERS_OF_ANY_BYTE = ("latin_1", "iso8859")  # encodings that read a code page's letters as control characters
 
@@ -42,7 +42,7 @@ class TextDecoder:
         self._name, self._given, self._errors, self._head = name, encoding, errors, head
         self.replaced = self.marks = 0
         self._read = 0  # bytes
-        self._begun = False  # whether a character was read
+        self._begun = False  # whether a mark that comes now stands inside
         codecs.register_error(_HANDLER, _replace)
         codec = _by_mark(head) if _is_utf8(encoding) or encoding == AUTO else None
         if codec is None:
@@ -77,7 +77,8 @@ class TextDecoder:
         return text
 
     def _use(self, codec: str) -> None:
-        self.encoding = "utf-8" if codec.startswith("utf_8") else codec
+        self.encoding = "utf-8" if codec == "utf_8" else codec
+        self._begun = codec in ("utf_16", "utf_32")  # which take their own mark away
         self._decoder = codecs.getincrementaldecoder(codec)("strict" if self._errors == "strict" else _HANDLER)
 
     def _auto(self, sample: bytes) -> str:
@@ -145,9 +146,9 @@ class TextDecoder:
 
 
 def codec_of(encoding: str) -> str:
-    """The codec that reads an encoding; that of UTF-8 leaves a byte order mark out. Raises CorpusError for none."""
+    """The codec that reads an encoding. Raises CorpusError where there is none."""
     if _is_utf8(encoding):
-        return "utf_8_sig"
+        return "utf_8"
     try:
         found = codecs.lookup(encoding)
         if found.name in _NOT_OF_TEXTS or not found._is_text_encoding or found.incrementaldecoder is None:
@@ -183,8 +184,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 def _label(encoding: str) -> str:
     """An encoding as people write it."""
-    named = encoding.upper().replace("_", "-").replace("CP125", "windows-125").replace("ISO8859", "ISO-8859")
-    return named.removesuffix("-SIG")
+    return encoding.upper().replace("_", "-").replace("CP125", "windows-125").replace("ISO8859", "ISO-8859")
 
 
 def _looks_like(found: Guess) -> str:

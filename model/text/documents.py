@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED_BYTES = 128 * 2**20  # of all members of a zip
 _LEFT_OUT = frozenset({"head", "script", "style", "template", "noscript", "svg", "math", "object", "iframe"})
-_INLINE = frozenset(
-    ("a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img")
-    + ("ins", "kbd", "label", "mark", "q", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub")
-    + ("sup", "time", "tt", "u", "var", "wbr")
-)
+_INLINE = frozenset({
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img",
+    "ins", "kbd", "label", "mark", "q", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub",
+    "sup", "time", "tt", "u", "var", "wbr",
+})  # fmt: skip
 _CELLS = frozenset({"td", "th"})
 # What stands for white space that is kept while the rest is put in order: three code points that no text may use.
 _KEPT = str.maketrans("\n \t", "\ufdd0\ufdd1\ufdd2", "\r")
@@ -82,7 +82,7 @@ def _epub(data: bytes) -> str:
     return "".join(texts)
 
 
-_READERS: dict[str, Any] = {"docx": _docx, "epub": _epub, "html": _html}
+_READERS: dict[str, Callable[[bytes], str]] = {"docx": _docx, "epub": _epub, "html": _html}
 
 
 def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -129,8 +129,7 @@ def _soup(data: bytes | str) -> BeautifulSoup:
 
 def _plain(soup: BeautifulSoup) -> str:
     """What a page says, without recursion: pages are nested as deeply as somebody likes."""
-    from bs4 import NavigableString, Tag
-    from bs4.element import PreformattedString
+    from bs4.element import NavigableString, PreformattedString, Tag
 
     pieces: list[str] = []
     waiting: list[tuple[Any, bool]] = [(soup, False)]

@@ -22,9 +22,10 @@ _WIDER = {  # what is read instead: it holds all of the other, and more than tha
     "latin_1": "cp1252", "iso8859_1": "cp1252", "iso8859_9": "cp1254", "tis_620": "cp874", "iso8859_11": "cp874",
     "cp1125": "cp866", "koi8_r": "koi8_u", "iso2022_jp": "iso2022_jp_1",
 }  # fmt: skip
+_SELDOM = ("mac_cyrillic", "mac_latin2", "mac_greek", "mac_turkish", "mac_iceland", "hp_roman8", "ptcp154", "kz1048")
 _WESTERN = "àâæçéèêëîïôœùûüÿäößáíóúñãõåøìò"
 _BY_LETTERS = {  # of the languages that are written in each
-    "cp1252": _WESTERN, "cp1250": "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ", "cp1254": "çğıöşüİ", "cp1257": "ąčęėįšųūžāēģīķļņ",
+    "cp1252": _WESTERN, "cp1250": "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ", "cp1254": "çğıöşüâîûİ", "cp1257": "ąčęėįšųūžāēģīķļņ",
     "iso8859_2": "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ", "mac_roman": _WESTERN, "cp850": _WESTERN,
 }  # fmt: skip
 _SIGNS = "“”‘’„–—…«»€°"
@@ -77,13 +78,12 @@ def _library(sample: bytes) -> Guess | None:
     import charset_normalizer  # half a tenth of a second, and few texts need it
 
     logging.getLogger("charset_normalizer").setLevel(logging.ERROR)
-    best = charset_normalizer.from_bytes(sample).best()
-    if best is None or best.encoding in ("ascii", "utf_8"):
-        return None
-    for encoding in (wider(best.encoding), best.encoding):
-        text = readable(sample, encoding)
-        if text is not None:
-            return Guess(encoding, text)
+    found = charset_normalizer.from_bytes(sample, cp_exclusion=list(_SELDOM)) or charset_normalizer.from_bytes(sample)
+    for match in found:  # the likeliest first
+        for encoding in (wider(match.encoding), match.encoding):
+            text = readable(sample, encoding)
+            if text is not None and not text.isascii() and _share(text, "HALFWIDTH KATAKANA") < _KANA_SHARE:
+                return Guess(encoding, text)
     return None
 
 

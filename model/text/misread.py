@@ -17,14 +17,13 @@ _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_
 _FEW, _MOST = 0.1, 0.4  # shares of the bytes in odd or even places that are zero
 _ISO_2022_JP = re.compile(rb"\x1b(\$[@B]|\([BJ])")
 _UTF_7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}-?")
-_TIMES = 3  # of what could be by chance
 _MANY = 10  # characters of several bytes each
 _SHORTEST = 8  # bytes, below which nothing is told by where zeros stand
 
 
 def misread(sample: bytes, encoding: str) -> Guess | None:
     """What a sample is in, where this encoding would read it wrongly and say nothing."""
-    codec = codecs.lookup(encoding).name.replace("-", "_").removesuffix("_sig")
+    codec = codecs.lookup(encoding).name.replace("-", "_")
     if codec in ("utf_16", "utf_32"):
         return None if sample.startswith(_MARKS) else _without_mark(sample, codec)
     if codec.startswith(("utf_16", "utf_32")):
@@ -81,9 +80,9 @@ def _seven_bits(sample: bytes) -> Guess | None:
         for encoding in ("iso2022_jp", "iso2022_jp_2", "iso2022_kr"):
             if (found := _read(sample, encoding)) is not None:
                 return found
-    if len(_UTF_7.findall(sample)) >= _TIMES:
+    if sum(map(len, _UTF_7.findall(sample))) >= _MANY:
         found = _read(sample, "utf_7")
-        if found is not None and sum(c > "\x7f" and c.isalpha() for c in found.text) >= _TIMES:
+        if found is not None and sum(c > "\x7f" and c.isalpha() for c in found.text) >= _MANY:
             return found
     return None
 

@@ -178,7 +178,7 @@ def test_bytes_that_begin_like_a_mark_count_in_another_encoding(tmp_path: Path) 
 
 
 def test_an_encoding_that_reads_nothing_is_none(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="^encoding: 'undefined' is not one that Python knows"):
+    with pytest.raises(CorpusError, match=r"^encoding: 'undefined' is not one that Python knows"):
         read_bytes(tmp_path, b"abc", encoding="undefined")
 
 

@@ -262,7 +262,7 @@ def test_no_more_of_an_endless_pipe_is_read_than_is_asked_for() -> None:
             return len(buffer)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())  # type: ignore[type-var]))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))  # type: ignore[type-var]
         assert text_of(opened("-", max_chars=6)) == "yes\nye"
 
 
