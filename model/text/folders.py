@@ -21,7 +21,10 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
     """The files below a folder, in natural order, and what else is there with why it is left out.
 
     Links are followed; each folder is read once, so a circle of links ends. `without`: a folder that is left out.
+
+    Raises CorpusError for a folder that cannot be read.
     """
+    above = {_identity(outer) for outer in folder.resolve().parents}
     seen = {_identity(folder)}
     model = _identity(without) if without is not None else None
     files: list[PurePath] = []
@@ -29,7 +32,7 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
     waiting = [PurePath()]
     while waiting:
         inside = waiting.pop()
-        for name in _names(folder, inside, left_out):
+        for name in _names(folder / inside):
             relative, why = inside / name, ""
             path = folder / relative
             if is_of_system(name):
@@ -40,6 +43,8 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
                 identity = _identity(path)
                 if identity == model:
                     why = "is the folder of the model"
+                elif identity in above:
+                    why = "is a link to a folder that holds this one"
                 elif identity in seen:
                     why = "is a link to a folder that is read anyway"
                 else:
@@ -69,14 +74,11 @@ def _natural(name: str) -> list[Any]:
     return parts
 
 
-def _names(folder: Path, inside: PurePath, left_out: LeftOut) -> list[str]:
+def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder / inside))
+        return sorted(os.listdir(folder))
     except OSError as error:
-        if not inside.parts:
-            raise unreadable(brief(folder), error) from error
-        left_out.append((brief(inside.as_posix()), f"cannot be read ({error.strerror})"))
-        return []
+        raise unreadable(brief(folder), error) from error
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

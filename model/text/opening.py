@@ -22,6 +22,10 @@ HEAD_BYTES = 2**16  # by which the kind and the encoding are told
 MAX_PARSED_BYTES = 64 * 2**20  # of what is no plain text, and is read in one
 
 
+class NotTextError(CorpusError):
+    """It is of a kind that holds no text, or none that is read where it was found."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """kind: as `kinds.kind_of` has it, but never "gzip", which is unpacked. head: the first bytes of `stream`, which
@@ -44,7 +48,7 @@ class Opened:
 
 @contextmanager
 def opened(document: Document, folder: Path | None) -> Iterator[Opened]:
-    """Raises CorpusError where it cannot be read, is of no kind that can, or was written to meanwhile."""
+    """Raises CorpusError where it cannot be read or was written to meanwhile, NotTextError for its kind."""
     name = document.name
     with ExitStack() as stack:
         raw = stack.enter_context(document.open())
@@ -52,26 +56,33 @@ def opened(document: Document, folder: Path | None) -> Iterator[Opened]:
         size = before[0] if before else None
         packed = io.BufferedReader(Checked(name, raw, most=size or None))  # what /proc has says that it has 0 bytes
         head = packed.read(HEAD_BYTES)
-        kind = kind_of(name, head)
+        kind = _kind_of(name, head)
         if kind == "zip" and document.found:
-            raise CorpusError(f"{name}: is a zip within a folder or a zip; give it by itself")
+            raise NotTextError(f"{name}: is a zip within a folder or a zip; give it by itself")
         if kind == "zip":
             stream = raw if raw.seekable() else stack.enter_context(_spooled(head, packed, folder))
             stream.seek(0)
         elif kind == "gzip":
             unpacked = stack.enter_context(archives.gunzipped(name, head, packed))
             head = unpacked.read(HEAD_BYTES)
-            kind = kind_of(name, head)
+            kind = _kind_of(name, head)
             if kind in ("zip", "gzip"):
-                raise CorpusError(f"{name}: holds a {kind} file; unpack it first")
+                raise NotTextError(f"{name}: holds a {kind} file; unpack it first")
             stream = io.BufferedReader(Checked(name, unpacked, head))
         else:
             stream = io.BufferedReader(Checked(name, packed, head))
         if kind == "text" and document.found and _is_binary(head):
-            raise CorpusError(f"{name}: is a binary file")
+            raise NotTextError(f"{name}: is a binary file")
         yield Opened(name, kind, head, stream)
         if stored.state(raw) != before:
             raise CorpusError(f"{name}: changed while it was read; train on a copy of it")
+
+
+def _kind_of(name: str, head: bytes) -> Kind:
+    try:
+        return kind_of(name, head)
+    except CorpusError as error:
+        raise NotTextError(str(error)) from None
 
 
 def _is_binary(head: bytes) -> bool:
