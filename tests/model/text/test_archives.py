@@ -4,6 +4,7 @@ import gzip
 import io
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -25,11 +26,18 @@ def test_a_gzip_file_that_grows_over_a_hundred_times_says_what_to_do(packed: byt
 def test_no_more_of_what_grows_is_unpacked_than_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "CERTAIN_BYTES", 2**20)
     packed = gzip.compress(b"a" * 2**24)
-    with archives.gunzipped("a.gz", b"", io.BytesIO(packed)) as stream:
-        unpacked = 0
-        with pytest.raises(CorpusError, match="grows more than 100 times"):
-            while data := stream.read(2**16):
-                unpacked += len(data)
+    unpacked = 0
+
+    def read(stream: IO[bytes]) -> None:
+        nonlocal unpacked
+        while data := stream.read(2**16):
+            unpacked += len(data)
+
+    with (
+        archives.gunzipped("a.gz", b"", io.BytesIO(packed)) as stream,
+        pytest.raises(CorpusError, match="grows more than 100 times"),
+    ):
+        read(stream)
     assert unpacked <= 100 * len(packed) < 2**24
 
 
