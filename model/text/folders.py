@@ -14,6 +14,10 @@ from model.text.stored import unreadable
 # What systems put beside people's files; nobody misses it, so it is left out without a word.
 _OF_SYSTEMS = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
+_CHINESE = "〇一二三四五六七八九"
+_UNITS = {"十": 10, "百": 100, "千": 1000}
+_NUMBER = re.compile(f"([0-9]+|[{_CHINESE}{''.join(_UNITS)}]{{1,12}})")
+
 LeftOut = list[tuple[str, str]]  # names, each with why
 
 
@@ -64,14 +68,27 @@ def is_of_system(name: str) -> bool:
 
 
 def in_order(parts: tuple[str, ...]) -> list[Any]:
-    """A key that puts paths in natural order: ch2.txt before ch10.txt, whatever their case."""
+    """A key that puts paths in natural order: ch2.txt before ch10.txt and 第二章 before 第十章, whatever their case."""
     return [(*map(_natural, os.path.splitext(part)), part) for part in parts]
 
 
 def _natural(name: str) -> list[Any]:
-    parts: list[Any] = re.split("([0-9]+)", unicodedata.normalize("NFC", name).casefold())
-    parts[1::2] = [(len(digits), digits) for digits in (part.lstrip("0") for part in parts[1::2])]
+    parts: list[Any] = _NUMBER.split(unicodedata.normalize("NFKC", name).casefold())
+    parts[1::2] = [(len(digits), digits) for digits in map(_digits, parts[1::2])]
     return parts
+
+
+def _digits(number: str) -> str:
+    """A number in digits, without zeros in front."""
+    if number.isascii():
+        return number.lstrip("0")
+    value, last = 0, 0
+    for character in number:
+        if character in _UNITS:
+            value, last = value + (last or 1) * _UNITS[character], 0
+        else:
+            last = 10 * last + _CHINESE.index(character)
+    return str(value + last)
 
 
 def _names(folder: Path) -> list[str]:

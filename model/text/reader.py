@@ -121,7 +121,7 @@ class Reader:
             if ended and DOCUMENT_END in text:
                 raise CorpusError(
                     f"{name}: holds {DOCUMENT_END} (U+{ord(DOCUMENT_END):04X}), the character that marks where a "
-                    "document ends; join by lines, or take it out"
+                    "document ends; give --join line, or take it out"
                 )
             if not begun:
                 self._documents.append(name)

@@ -276,6 +276,15 @@ def test_a_named_pipe_is_a_text(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd")
+def test_standard_input_by_its_path_is_a_text(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, gzip.compress(TEXT.encode("utf-16")))
+    os.close(theirs)
+    assert text_of(opened(f"/dev/fd/{ours}")) == unicodedata.normalize("NFC", TEXT)  # as /dev/stdin is /dev/fd/0
+    os.close(ours)
+
+
 @pytest.mark.parametrize("stored", ["plain", "gz", "zip"])
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(
     stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
