@@ -72,7 +72,7 @@ AWKWARD = st.sampled_from(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(AWKWARD | st.text(st.characters(exclude_categories=["Cs"]), max_size=3), min_size=1).map("".join),
+    st.lists(AWKWARD | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\x1b"), max_size=3), min_size=1).map("".join),
     st.integers(1, 40), st.booleans(), st.sampled_from(["space", "keep"]), st.none() | st.integers(1, 30),
     st.sampled_from(["utf-8", "utf-16", "gb18030"]),
 )  # fmt: skip
@@ -82,7 +82,7 @@ def test_any_text_in_pieces_of_any_size_is_the_text_whole(
 ) -> None:  # fmt: skip
     file, rules = tmp_path / "text.txt", TextRules(lowercase, newlines)
     file.write_bytes(text.encode(name))
-    expected = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    expected = unicodedata.normalize("NFC", text.replace("\ufeff", ""))
     if lowercase:
         expected = unicodedata.normalize("NFC", expected.lower())
     expected = re.sub("\r\n?", "\n", expected)
