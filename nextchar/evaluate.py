@@ -13,6 +13,7 @@ from model import checkpoint as checkpoints
 from model.errors import NextcharError, describe
 from model.evaluation import evaluate
 from model.text.corpus import read_text
+from nextchar.idle import EVALUATE, warn_of_idle
 from nextchar.terminal import Program, escaped, json_line
 
 program = Program(add_completion=False)
@@ -29,6 +30,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Nats and bits per character, perplexity, unknown characters, and the worst and best lines."""
+    warn_of_idle(EVALUATE, main, locals())
     try:
         loaded = checkpoints.load(checkpoint)
         _, written = read_text(text, encoding)

@@ -52,7 +52,7 @@ def read_corpus(
 def read_text(source: str | Path, encoding: str = "utf-8") -> tuple[str, str]:
     """The name of a source and its text as it was written, before any rule. Raises as `read_corpus`."""
     name, data = _read_bytes(source)
-    return name, decoded(data, encoding, name)
+    return name, decoded(data, "utf-8" if str(source) in EMBEDDED else encoding, name)
 
 
 def check_max_chars(max_chars: int | None) -> None:
