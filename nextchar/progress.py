@@ -14,6 +14,7 @@ from model import checkpoint as checkpoints
 from model.training import Trainer
 from model.training.report import events
 from model.training.run import run
+from nextchar.facts import tell
 from nextchar.terminal import escaped
 
 # What a person's text or folder is called, and what a model writes, is never markup.
@@ -50,6 +51,7 @@ def watch(trainer: Trainer, out: Path, tensorboard: bool, overwrite: bool) -> ev
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
     if isinstance(event, events.Started):
+        tell(console, trainer.corpus, event.validation_chars)
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "

@@ -17,7 +17,6 @@ from model.training import PRESETS, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.report.journal import check_tensorboard
 from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot
-from nextchar.facts import tell
 from nextchar.idle import SETTINGS, TRAIN, idle, warn, warn_of_idle
 from nextchar.options import PRESET, with_training_options
 from nextchar.progress import console, watch
@@ -118,7 +117,6 @@ def train(
         trainer = Trainer(encoded, TrainingOptions.from_record(options))
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
-        tell(console, encoded, len(encoded.indices) - trainer.num_training)
         warn(idle(SETTINGS, vars(trainer.options), given))
         finished = watch(trainer, out, tensorboard, overwrite)
     except (NextcharError, OSError) as error:

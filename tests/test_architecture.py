@@ -121,7 +121,7 @@ ROOMS = {
     "nextchar/terminal.py": "",
     "nextchar/progress.py": (
         "model/checkpoint.py model/training/__init__.py model/training/report/events.py model/training/run.py "
-        "nextchar/terminal.py"
+        "nextchar/facts.py nextchar/terminal.py"
     ),
     "nextchar/benchmarks/": (
         "model/__init__.py model/arrays.py model/checkpoint.py model/config.py model/decoding/ model/engines/ "
@@ -156,7 +156,7 @@ ROOMS = {
     "nextchar/train.py": (
         "model/checkpoint.py model/errors.py model/text/encoding.py model/text/learnable.py model/text/source.py "
         "model/training/__init__.py model/training/options.py model/training/presets.py "
-        "model/training/report/journal.py model/training/run.py nextchar/facts.py nextchar/idle.py nextchar/options.py "
+        "model/training/report/journal.py model/training/run.py nextchar/idle.py nextchar/options.py "
         "nextchar/progress.py nextchar/rules.py nextchar/terminal.py"
     ),
     "nextchar/start.py": "nextchar/__main__.py",
