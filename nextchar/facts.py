@@ -17,11 +17,11 @@ NAMED = 3  # documents that are named, of those read and of those left out
 SCRIPTS = 4  # that are named
 
 
-def tell(console: Console, corpus: EncodedCorpus, held_out: int, epoch_s: float | None = None) -> None:
-    """held_out: characters. epoch_s: about how long a pass over the text takes here, in seconds, if that is known."""
+def tell(console: Console, corpus: EncodedCorpus, trained: int, held_out: int, epoch_s: float | None = None) -> None:
+    """trained, held_out: characters. epoch_s: about how long a pass over the text takes here, if that is known."""
     facts = facts_of(corpus)
-    for line in (*of_the_reading(corpus), *of_the_text(facts), _of_the_training(facts, held_out, epoch_s)):
-        console.print(line)
+    training = _of_the_training(facts, trained, held_out, epoch_s)
+    console.print("\n".join([*of_the_reading(corpus), *of_the_text(facts), training]))
     for doubt in doubts(facts):
         console.print(f"{escaped(corpus.name)}: {doubt}", style="yellow")
 
@@ -116,8 +116,7 @@ def _repeated(share: float) -> str:
     return f"{_percent(share)} are repeats" if share else "no two alike"
 
 
-def _of_the_training(facts: Facts, held_out: int, epoch_s: float | None) -> str:
-    trained = facts.characters - held_out
+def _of_the_training(facts: Facts, trained: int, held_out: int, epoch_s: float | None) -> str:
     words = (
         f"{trained:,} of {facts.characters:,} are trained on, {held_out:,} are held out"
         if held_out

@@ -41,7 +41,7 @@ SETTINGS = (
     Idle(
         "state_reset",
         lambda o: o["sampling"] == "random" and not o["carry_state"],
-        "with --sampling random, unless --carry-state is given",
+        "with --sampling random without --carry-state",
     ),
     Idle("hold", lambda o: o["schedule"] == "constant", "with --schedule constant"),
     Idle("hold", lambda o: o["schedule"] != "constant" and o["final_rate"] == 1, "with --final-rate 1"),

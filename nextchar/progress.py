@@ -51,7 +51,7 @@ def watch(trainer: Trainer, out: Path, tensorboard: bool, overwrite: bool) -> ev
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
     if isinstance(event, events.Started):
-        tell(console, trainer.corpus, event.validation_chars)
+        tell(console, trainer.corpus, event.training_chars, event.validation_chars)
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "

@@ -15,9 +15,7 @@ def check_learnable(corpus: EncodedCorpus) -> None:
     if len(corpus.vocabulary) == 1:
         (character,), count = corpus.vocabulary.characters, len(corpus.indices)
         times = "once" if count == 1 else f"{count:,} times"
-        raise CorpusError(
-            f"{corpus.name}: holds {describe(character)} {times} and nothing else; there is nothing to learn"
-        )
+        raise CorpusError(f"{corpus.name}: holds nothing but {describe(character)}, {times}: there is nothing to learn")
 
 
 def doubts(facts: Facts) -> list[str]:
@@ -30,7 +28,7 @@ def doubts(facts: Facts) -> list[str]:
     if facts.foretold is not None and facts.foretold < LITTLE:
         found.append("nearly random: what comes next can hardly be learned from it")
     if facts.repeated >= REPEATED:
-        found.append(f"{facts.repeated:.0%} of it is repeated passages: a model learns them by heart")
+        found.append("nearly all of it stands in it again: a model learns it by heart")
     if facts.markup is not None:
         found.append(f"looks like {facts.markup}: it is trained on as it stands, marks and all")
     return found

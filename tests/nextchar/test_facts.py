@@ -32,7 +32,7 @@ def corpus(text: str, reading: Reading | None = None, name: str = "poem.txt") ->
 def told(about: EncodedCorpus, held_out: int = 0, epoch_s: float | None = None) -> list[str]:
     written = io.StringIO()
     console = Console(file=written, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    tell(console, about, held_out, epoch_s)
+    tell(console, about, len(about.indices) - held_out, held_out, epoch_s)
     return written.getvalue().splitlines()
 
 
@@ -67,6 +67,12 @@ def test_what_is_as_usual_is_not_told() -> None:
     lines = told(corpus(POEM, Reading(documents=("poem.txt",), encoding="UTF-8")))
     assert [line.split(" ")[0] for line in lines] == ["begins:", "117", "letters:", "6", "all"]
     assert lines[-1] == "all of it is trained on, nothing is held out"
+
+
+def test_characters_may_be_in_neither_part() -> None:
+    written = io.StringIO()
+    tell(Console(file=written), corpus(POEM), 80, 20)
+    assert written.getvalue().splitlines()[-1] == "80 of 117 are trained on, 20 are held out"
 
 
 @pytest.mark.parametrize(
@@ -145,4 +151,4 @@ def test_training_tells_before_it_begins_and_refuses_what_has_nothing_to_learn(t
     assert lines[1].startswith("117 characters, 25 distinct; ")  # line ends are spaces in the chapter
     assert lines[3] == "105 of 117 are trained on, 12 are held out"
     code, lines = trained("a.txt")
-    assert (code, lines) == (1, ["a.txt: holds 'a' (U+0061) 1,000 times and nothing else; there is nothing to learn"])
+    assert (code, lines) == (1, ["a.txt: holds nothing but 'a' (U+0061), 1,000 times: there is nothing to learn"])

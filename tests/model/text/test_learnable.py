@@ -18,9 +18,9 @@ IDENTIFIERS = "".join(f"{_random.getrandbits(64):016x}\n" for _ in range(500))  
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("aaaa", "text: holds 'a' (U+0061) 4 times and nothing else; there is nothing to learn"),
-        ("\n" * 1200, "text: holds U+000A 1,200 times and nothing else; there is nothing to learn"),
-        ("分", "text: holds '分' (U+5206) once and nothing else; there is nothing to learn"),
+        ("aaaa", "text: holds nothing but 'a' (U+0061), 4 times: there is nothing to learn"),
+        ("\n" * 1200, "text: holds nothing but U+000A, 1,200 times: there is nothing to learn"),
+        ("分", "text: holds nothing but '分' (U+5206), once: there is nothing to learn"),
     ],
 )
 def test_one_character_is_refused(text: str, message: str) -> None:
@@ -43,7 +43,7 @@ def test_two_characters_are_not_refused() -> None:
         ),
         (drawn(4000, "abcdefgh"), ["nearly random: what comes next can hardly be learned from it"]),
         (IDENTIFIERS, ["nearly random: what comes next can hardly be learned from it"]),
-        (PROSE * 4, ["100% of it is repeated passages: a model learns them by heart"]),
+        (PROSE * 4, ["nearly all of it stands in it again: a model learns it by heart"]),
         ('{"a": 1, "a": 11, "a": 1}', ["looks like JSON: it is trained on as it stands, marks and all"]),
         (PROSE, []),
         ("Anna\nBerta\nÇiğdem\nClara\n", []),
