@@ -68,7 +68,7 @@ EFFECTIVE = frozenset({
 TRAIN = (
     Idle("encoding", lambda o: _embedded(o["corpus"]), "on an embedded corpus"),
     Idle("overwrite", lambda o: o["if_missing"], "with --if-missing"),
-    Idle("resume", lambda o: o["if_missing"], "with --if-missing, which goes on with a run where there is one"),
+    Idle("resume", lambda o: o["if_missing"], "with --if-missing, which goes on by itself"),
 )
 GENERATE = tuple(
     Idle(name, lambda o: o["temperature"] == 0, "while the likeliest is taken; give a --temperature above 0")

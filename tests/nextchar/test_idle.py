@@ -152,7 +152,7 @@ def test_an_export_tells_which_of_its_options_are_of_the_other_direction(saved: 
         (["--if-missing", "--overwrite"], "--overwrite has no effect with --if-missing"),
         (
             ["--if-missing", "--resume"],
-            "--resume has no effect with --if-missing, which goes on with a run where there is one",
+            "--resume has no effect with --if-missing, which goes on by itself",
         ),
     ],
 )
