@@ -103,10 +103,11 @@ def train(
         rules = _rules(keep_case, keep_newlines, preset, snapshot)
         encoded = open_corpus(Source((corpus,), encoding, max_chars=max_chars), rules, out)
         if snapshot is None or preset is not None:
-            options = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
-        else:
-            options = presets.with_given(snapshot.facts["options"], given)
-        trainer = Trainer(encoded, TrainingOptions.from_record(options))
+            chosen = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
+            options = TrainingOptions(**chosen)
+        else:  # of an earlier version, maybe
+            options = TrainingOptions.from_record(presets.with_given(snapshot.facts["options"], given))
+        trainer = Trainer(encoded, options)
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
         finished = watch(trainer, out, tensorboard, overwrite)

@@ -82,7 +82,9 @@ def test_the_last_share_is_the_text_that_training_holds_out(tmp_path: Path, meas
     )  # 'İ' is two characters in lower case
     rules = TextRules()
     encoded = open_corpus(Source((str(file),)), rules)
-    trainer = Trainer(encoded, TrainingOptions(validation_fraction=0.15, num_steps=4, batch_size=4, hidden_dim=4))
+    trainer = Trainer(
+        encoded, TrainingOptions(validation_fraction=0.15, validation="end", num_steps=4, batch_size=4, hidden_dim=4)
+    )
     checkpoints.save(tmp_path / "m", trainer.checkpoint())
     result = CliRunner().invoke(program, [str(tmp_path / "m"), str(file), "--last", "0.15"])
     assert result.exit_code == 0, result.output
