@@ -117,11 +117,11 @@ def _repeated(share: float) -> str:
 
 
 def _of_the_training(facts: Facts, trained: int, held_out: int, epoch_s: float | None) -> str:
-    words = (
-        f"{trained:,} of {facts.characters:,} are trained on, {held_out:,} are held out"
-        if held_out
-        else "all of it is trained on, nothing is held out"
-    )
+    words = "all of it is trained on, nothing is held out"
+    if held_out:
+        words = f"{trained:,} of {facts.characters:,} are trained on, {held_out:,} are held out"
+        if neither := facts.characters - trained - held_out:
+            words += f", {neither:,} between them left out"
     return words if epoch_s is None else f"{words}; an epoch takes about {_duration(epoch_s)}"
 
 

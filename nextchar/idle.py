@@ -53,6 +53,7 @@ SETTINGS = (
     ),
     Idle("dropout_output", lambda o: _hides_nothing(o["dropout_output"]), "below 1/512"),
     Idle("dropout_recurrent", lambda o: _hides_nothing(o["dropout_recurrent"]), "below 1/512"),
+    Idle("validation", lambda o: not o["validation_fraction"], "without --validation-fraction"),
     Idle("eval_every", lambda o: not o["validation_fraction"], "without --validation-fraction"),
     Idle("patience", lambda o: not o["validation_fraction"], "without --validation-fraction"),
 )  # fmt: skip
@@ -78,7 +79,7 @@ SCORE = (
     Idle("encoding", lambda o: bool(o["texts"]) and o["file"] is None, "on texts of the command line"),
     Idle("encoding", lambda o: _embedded(o["file"]), "on an embedded corpus"),
 )
-EVALUATE = (Idle("encoding", lambda o: _embedded(o["text"]), "on an embedded corpus"),)
+EVALUATE = (Idle("encoding", lambda o: _embedded(o["texts"]), "on an embedded corpus"),)
 EXPORT = (
     *(Idle(name, lambda o: o["from_mxnet"] is not None, "with --from-mxnet") for name in ("onnx", "to_mxnet")),
     *(

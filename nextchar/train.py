@@ -110,11 +110,12 @@ def train(
         rules = rules_for((corpus,), preset, keep_case, keep_newlines, before)
         encoded = open_corpus(Source((corpus,), encoding, max_chars=max_chars), rules, out)
         if snapshot is None or preset is not None:
-            options = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
-        else:
-            options = presets.with_given(snapshot.facts["options"], given)
+            chosen = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
+            options = TrainingOptions(**chosen)
+        else:  # of an earlier version, maybe
+            options = TrainingOptions.from_record(presets.with_given(snapshot.facts["options"], given))
         check_learnable(encoded)
-        trainer = Trainer(encoded, TrainingOptions.from_record(options))
+        trainer = Trainer(encoded, options)
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
         warn(idle(SETTINGS, vars(trainer.options), given))

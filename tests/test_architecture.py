@@ -89,8 +89,8 @@ ROOMS = {
     "model/training/setting.py": "model/errors.py",
     "model/training/resuming.py": "model/errors.py",
     "model/training/options.py": (
-        "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py "
-        "model/training/setting.py"
+        "model/config.py model/errors.py model/processor.py model/text/held_out.py "
+        "model/training/optimisation/initialise.py model/training/setting.py"
     ),
     "model/training/ending.py": "model/training/options.py model/training/position.py",
     "model/training/optimisation/": "model/arrays.py model/config.py model/kernels/ model/training/options.py",

@@ -34,6 +34,7 @@ CASES: list[tuple[str, Any, TrainingOptions, str, TrainingOptions]] = [
         "dropout_layers", 0.5, TrainingOptions(), "--dropout-layers has no effect with one layer (--num-layers 1)",
         TrainingOptions(num_layers=2),
     ),
+    ("validation", "end", TrainingOptions(), "--validation has no effect without --validation-fraction", VALIDATED),
     ("eval_every", 2, TrainingOptions(), "--eval-every has no effect without --validation-fraction", VALIDATED),
     ("patience", 1, TrainingOptions(), "--patience has no effect without --validation-fraction", VALIDATED),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 
 from model.processor import available_cores
 from model.text.encoding import EncodedCorpus
+from model.text.held_out import Split
 from model.training.backend import Backend
 from model.training.optimisation.objective import perplexity
 from model.training.options import TrainingOptions
@@ -29,6 +30,7 @@ class Run(Protocol):
 
     options: TrainingOptions
     corpus: EncodedCorpus
+    split: Split
     backend: Backend
     position: Position
     ended: str | None  # why; None while it goes on
@@ -48,6 +50,7 @@ def training_record(run: Run) -> dict[str, Any]:
     return {
         "options": asdict(options),
         "corpus": {"name": run.corpus.name, "sha256": run.corpus.sha256, "chars": len(run.corpus.indices)},
+        "held_out": [list(block) for block in run.split.blocks] or None,  # [start, end) of what is measured
         "ended": run.ended,  # epochs, steps, time, patience, stopped or diverged; null: not yet
         "diverged_in_epoch": at.epoch + 1 if diverged else None,
         "repeatable": not (at.timed or at.changed or run.ended in (None, "stopped")),
