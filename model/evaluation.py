@@ -15,9 +15,10 @@ import numpy as np
 from model.arrays import Float64s, zero_state
 from model.checkpoint import Checkpoint
 from model.errors import CorpusError, OptionError, show
-from model.text.corpus import check_max_chars, utf8
+from model.text.corpus import utf8
 from model.text.held_out import Spans
 from model.text.rules import TextRules
+from model.text.source import check_max_chars
 from model.training.backends.cpu.backend import CpuBackend
 
 STEPS = 256  # characters per call

@@ -13,6 +13,7 @@ from model import checkpoint as checkpoints
 from model.errors import NextcharError, describe
 from model.evaluation import Evaluation, evaluate
 from model.text.corpus import read_text
+from model.text.source import Source
 from nextchar.idle import EVALUATE, warn_of_idle
 from nextchar.terminal import Program, escaped, json_line
 
@@ -28,7 +29,10 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="A model's folder or file.")],
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="A text file, a zip of one, or an embedded corpus; several are joined."),
+        typer.Argument(
+            metavar="TEXT...",
+            help="Text files, folders or zips of them, - for standard input, or lyrics; several are joined.",
+        ),
     ],
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[int | None, typer.Option(help="Use only the first so many characters.")] = None,
@@ -48,7 +52,7 @@ def main(
     warn_of_idle(EVALUATE, main, locals())
     try:
         loaded = checkpoints.load(checkpoint)
-        written = _joined([read_text(text, encoding)[1] for text in texts])
+        _, written = read_text(Source(tuple(texts), encoding))
         result = evaluate(loaded, written, max_chars=max_chars, last=last, held_out=held_out)
     except NextcharError as error:
         console.print(_shown(str(error)))
@@ -57,11 +61,6 @@ def main(
         console.print(_shown(json_line(asdict(result))))
     else:
         _print(result)
-
-
-def _joined(texts: list[str]) -> str:
-    """One text, each of its parts beginning a line."""
-    return "".join([*(text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]), texts[-1]])
 
 
 def _print(result: Evaluation) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.text.corpus import EMBEDDED
+from model.text.stored import EMBEDDED
 
 Options = Mapping[str, Any]  # by name
 
@@ -67,7 +67,10 @@ EFFECTIVE = frozenset({
 
 # Other options of the commands.
 TRAIN = (
-    Idle("encoding", lambda o: _embedded(o["corpus"]), "on an embedded corpus"),
+    *(
+        Idle(name, lambda o: _embedded(o["corpus"] or EMBEDDED), "on an embedded corpus")
+        for name in ("encoding", "errors")
+    ),
     Idle("overwrite", lambda o: o["if_missing"], "with --if-missing"),
     Idle("resume", lambda o: o["if_missing"], "with --if-missing, which goes on by itself"),
 )

@@ -53,12 +53,9 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
     if isinstance(event, events.Started):
         tell(console, trainer.corpus, event.training_chars, event.validation_chars)
         c = event.config
-        margins = f" ({event.margin_chars:,} beside them left out)" if event.margin_chars else ""
         console.print(
-            f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "
-            f"{event.validation_chars:,} to validate{margins}, {c.vocab_size:,} distinct; "
-            f"{c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
-            f"{event.num_batches} batches per epoch, backend {event.backend}"
+            f"{trainer.corpus.name}: {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{event.num_batches:,} batches per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):
         period = trainer.options.pred_period

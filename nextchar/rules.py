@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.text.corpus import EMBEDDED
 from model.text.rules import TextRules
+from model.text.stored import EMBEDDED
 from model.training.presets import PRESETS_THAT_KEEP_CASE
 
 

@@ -38,7 +38,14 @@ def _of_files(help: str) -> Any:
 @with_training_options
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
-    corpus: Annotated[str, typer.Option(help="A text file, a zip of one, or an embedded corpus: lyrics.")] = "lyrics",
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A text file, a folder or zip of them, - for standard input, or lyrics; may be repeated.",
+            show_default="lyrics",
+            metavar="<str>",  # in place of <list[str]>
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"Settings to start from ({', '.join(PRESETS)}).", show_default=PRESET)
     ] = None,
@@ -49,7 +56,14 @@ def train(
             show_default=False,
         ),
     ] = False,
-    encoding: Annotated[str, typer.Option(help="Of the text file.", rich_help_panel=TEXT)] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Of the text files.", rich_help_panel=TEXT)] = "utf-8",
+    errors: Annotated[
+        str, typer.Option(help="For bytes that do not decode: strict, or replace.", rich_help_panel=TEXT)
+    ] = "strict",
+    join: Annotated[
+        str,
+        typer.Option(help="Between texts: line, a line end; document, a mark after each.", rich_help_panel=TEXT),
+    ] = "line",
     max_chars: Annotated[
         int | None, typer.Option(help="Use only the first so many characters.", rich_help_panel=TEXT)
     ] = None,
@@ -107,8 +121,9 @@ def train(
         if not (resume or overwrite):
             check_free(out)
         before = None if snapshot is None else snapshot.facts.get("rules", {})
-        rules = rules_for((corpus,), preset, keep_case, keep_newlines, before)
-        encoded = open_corpus(Source((corpus,), encoding, max_chars=max_chars), rules, out)
+        corpora = tuple(corpus or ["lyrics"])
+        rules = rules_for(corpora, preset, keep_case, keep_newlines, before)
+        encoded = open_corpus(Source(corpora, encoding, errors, join, max_chars), rules, out)
         if snapshot is None or preset is not None:
             chosen = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
             options = TrainingOptions(**chosen)

@@ -131,11 +131,11 @@ ROOMS = {
     "nextchar/facts.py": (
         "model/text/encoding.py model/text/facts.py model/text/learnable.py model/text/source.py nextchar/terminal.py"
     ),
-    "nextchar/idle.py": "model/text/corpus.py",
-    "nextchar/rules.py": "model/text/corpus.py model/text/rules.py model/training/presets.py",
+    "nextchar/idle.py": "model/text/stored.py",
+    "nextchar/rules.py": "model/text/rules.py model/text/stored.py model/training/presets.py",
     "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/ nextchar/terminal.py",
     "nextchar/evaluate.py": (
-        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/idle.py "
+        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py model/text/source.py nextchar/idle.py "
         "nextchar/terminal.py"
     ),
     "nextchar/export.py": (

@@ -148,7 +148,8 @@ def test_training_tells_before_it_begins_and_refuses_what_has_nothing_to_learn(t
 
     code, lines = trained("poem.txt")
     assert code == 0
-    assert lines[1].startswith("117 characters, 25 distinct; ")  # line ends are spaces in the chapter
-    assert lines[3].startswith("105 of 117 are trained on, ")
+    assert lines[1] == "6 line ends were folded (--keep-newlines keeps them)"
+    assert lines[2].startswith("117 characters, 25 distinct; ")
+    assert lines[4].startswith("105 of 117 are trained on, ")
     code, lines = trained("a.txt")
     assert (code, lines) == (1, ["a.txt: holds nothing but 'a' (U+0061), 1,000 times: there is nothing to learn"])

@@ -6,13 +6,15 @@ import base64
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
-from model.text import facts
+from model.text import encoding, facts
 from model.text.corpus import Corpus
-from model.text.encoding import EncodedCorpus, encode, stream
+from model.text.encoding import EncodedCorpus, encode, open_corpus
 from model.text.facts import PASSAGE, Facts, Lines, facts_of
 from model.text.rules import TextRules
+from model.text.source import Source
 
 KEPT = TextRules(lowercase=False, newlines="keep")
 PROSE = (
@@ -99,7 +101,10 @@ def test_a_long_text_is_counted_whole_and_looked_at_where_it_begins(monkeypatch:
     assert (found.lines, found.repeated) == (beginning.lines, beginning.repeated)
 
 
-def test_a_text_whose_indices_lie_on_disk_has_the_same_facts(tmp_path: Path) -> None:
+def test_a_text_whose_indices_lie_on_disk_has_the_same_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "LARGE_BYTES", 1)
     file = tmp_path / "text.txt"
     file.write_text(PROSE * 5, encoding="utf-8")
-    assert facts_of(stream(file, KEPT, folder=tmp_path)) == of(PROSE * 5)
+    on_disk = open_corpus(Source((str(file),)), KEPT, tmp_path)
+    assert isinstance(on_disk.indices, np.memmap)
+    assert facts_of(on_disk) == of(PROSE * 5)

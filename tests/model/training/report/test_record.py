@@ -34,7 +34,7 @@ def test_it_holds_what_it_takes_to_train_again() -> None:
     options: dict[str, Any] = {"cell": "gru", "prefixes": ("the",), "steps": 5, "seed": 3}
     record = json.loads(json.dumps(worded(training_record(trainer(**options))), allow_nan=False))
     assert TrainingOptions.from_record(record["options"]) == trainer(**options).options
-    assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450}
+    assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450, "document_end": None}
     assert record["versions"]["numpy"] == np.__version__
     assert record["backend"] == "cpu"
 
