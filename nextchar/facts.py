@@ -81,8 +81,7 @@ def of_the_text(facts: Facts) -> list[str]:
         lengths = f"half have up to {facts.lines.median:,} characters, the longest {facts.lines.longest:,}"
         lines.append(f"{_counted(facts.num_lines, 'line')}: {lengths}; {_repeated(facts.lines.repeated)}")
     if facts.repeated:
-        share = _percent(facts.repeated)
-        lines.append(f"{share} of it stands in it again, in passages of {PASSAGE} characters or more")
+        lines.append(f"{_percent(facts.repeated)} of it is repeated passages ({PASSAGE} characters or more)")
     if facts.examined < facts.characters and (facts.lines is not None or facts.repeated):
         lines.append(f"(lengths and repeats are of the first {facts.examined:,} characters)")
     return lines

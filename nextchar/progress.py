@@ -55,7 +55,7 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
         c = event.config
         console.print(
             f"{trainer.corpus.name}: {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
-            f"{event.num_batches:,} batches per epoch, backend {event.backend}"
+            f"{event.num_batches:,} batch{'' if event.num_batches == 1 else 'es'} per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):
         period = trainer.options.pred_period

@@ -28,7 +28,7 @@ def doubts(facts: Facts) -> list[str]:
     if facts.foretold is not None and facts.foretold < LITTLE:
         found.append("nearly random: what comes next can hardly be learned from it")
     if facts.repeated >= REPEATED:
-        found.append("nearly all of it stands in it again: a model learns it by heart")
+        found.append("nearly all of it is repeated passages: a model learns them by heart")
     if facts.markup is not None:
         found.append(f"looks like {facts.markup}: it is trained on as it stands, marks and all")
     return found

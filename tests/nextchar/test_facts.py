@@ -131,6 +131,11 @@ def test_doubts_stand_last_with_the_name_of_the_text() -> None:
     assert told(corpus("一丁丂七"))[-1] == "poem.txt: no character stands twice: what follows what cannot be learned"
 
 
+def test_passages_that_stand_twice_are_told_by_their_share() -> None:
+    half = POEM[:60] + "".join(map(chr, range(0x3400, 0x3400 + 120))) + POEM[:60]
+    assert "50% of it is repeated passages (32 characters or more)" in told(corpus(half))
+
+
 def test_of_a_long_text_it_is_said_what_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.text.facts.EXAMINED", 50)
     assert "(lengths and repeats are of the first 50 characters)" in told(corpus(POEM))

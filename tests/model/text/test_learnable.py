@@ -43,7 +43,7 @@ def test_two_characters_are_not_refused() -> None:
         ),
         (drawn(4000, "abcdefgh"), ["nearly random: what comes next can hardly be learned from it"]),
         (IDENTIFIERS, ["nearly random: what comes next can hardly be learned from it"]),
-        (PROSE * 4, ["nearly all of it stands in it again: a model learns it by heart"]),
+        (PROSE * 4, ["nearly all of it is repeated passages: a model learns them by heart"]),
         ('{"a": 1, "a": 11, "a": 1}', ["looks like JSON: it is trained on as it stands, marks and all"]),
         (PROSE, []),
         ("Anna\nBerta\nÇiğdem\nClara\n", []),
