@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import shutil
 import tempfile
@@ -13,7 +14,8 @@ from typing import IO
 
 from model.errors import CorpusError
 from model.text import archives, stored
-from model.text.kinds import kind_of
+from model.text.kinds import Kind, kind_of
+from model.text.misread import wide_without_mark
 from model.text.stored import Checked, Document
 
 HEAD_BYTES = 2**16  # by which the kind and the encoding are told
@@ -26,7 +28,7 @@ class Opened:
     is at its start; that of a zip can be searched."""
 
     name: str
-    kind: str
+    kind: Kind
     head: bytes
     stream: IO[bytes]
 
@@ -47,7 +49,8 @@ def opened(document: Document, folder: Path | None) -> Iterator[Opened]:
     with ExitStack() as stack:
         raw = stack.enter_context(document.open())
         before = stored.state(raw)
-        packed = io.BufferedReader(Checked(name, raw))
+        size = before[0] if before else None
+        packed = io.BufferedReader(Checked(name, raw, most=size or None))  # what /proc has says that it has 0 bytes
         head = packed.read(HEAD_BYTES)
         kind = kind_of(name, head)
         if kind == "zip" and document.found:
@@ -64,9 +67,17 @@ def opened(document: Document, folder: Path | None) -> Iterator[Opened]:
             stream = io.BufferedReader(Checked(name, unpacked, head))
         else:
             stream = io.BufferedReader(Checked(name, packed, head))
+        if kind == "text" and document.found and _is_binary(head):
+            raise CorpusError(f"{name}: is a binary file")
         yield Opened(name, kind, head, stream)
         if stored.state(raw) != before:
             raise CorpusError(f"{name}: changed while it was read; train on a copy of it")
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether it has zero bytes that are no halves of characters."""
+    marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
+    return b"\0" in head and not marked and wide_without_mark(head) is None
 
 
 @contextmanager

@@ -95,12 +95,12 @@ class Reader:
 
     def _decoded(self, found: Opened, encoding: str | None) -> Iterator[str]:
         decoder = TextDecoder(found.name, encoding or self.source.encoding, self.source.errors, found.head)
-        self._encodings[decoder.encoding] = None
         try:
             while data := found.stream.read(PIECE_BYTES):
                 yield decoder.decode(data)
             yield decoder.decode(b"", final=True)
         finally:
+            self._encodings[decoder.encoding] = None
             self._marks += decoder.marks
             self._replaced += decoder.replaced
 

@@ -38,8 +38,8 @@ SETTING_OPTIONS: dict[str, tuple[str, Any]] = {
 }  # fmt: skip
 OTHER_OPTIONS = {
     "--out", "--corpus", "--encoding", "--errors", "--join", "--max-chars", "--keep-newlines", "--no-keep-newlines",
-    "--keep-case", "--no-keep-case", "--preset", "--tensorboard", "--no-tensorboard", "--resume", "--no-resume", "--override",
-    "--no-override", "--overwrite", "--no-overwrite", "--if-missing", "--no-if-missing",
+    "--keep-case", "--no-keep-case", "--preset", "--tensorboard", "--no-tensorboard", "--resume", "--no-resume",
+    "--override", "--no-override", "--overwrite", "--no-overwrite", "--if-missing", "--no-if-missing",
 }  # fmt: skip
 
 

@@ -204,7 +204,7 @@ def test_a_byte_that_does_not_decode_has_its_offset_however_large_the_file_is(
         (b"\xef\xbb\xbfgood\xff", "0xff", 7),
     ):
         file.write_bytes(data)
-        with pytest.raises(CorpusError, match=rf"^text\.txt: byte {byte} at offset {offset} is not utf-8"):
+        with pytest.raises(CorpusError, match=rf"^text\.txt: byte {byte} at offset {offset} is not UTF-8"):
             stream(file, TextRules())
 
 
