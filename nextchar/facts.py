@@ -33,8 +33,9 @@ def of_the_reading(corpus: EncodedCorpus) -> list[str]:
     lines = [f"begins: {visible(opening)}{more}"]
     if len(reading.documents) > 1:
         lines.append(f"{len(reading.documents):,} documents: {_few(reading.documents)}")
-    if reading.left_out:
-        lines.append(f"left out: {_few([f'{name} ({why})' for name, why in reading.left_out])}")
+    lines += [f"left out: {escaped(name)} ({escaped(why)})" for name, why in reading.left_out[:NAMED]]
+    if (more_left_out := len(reading.left_out) - NAMED) > 0:
+        lines.append(f"left out: {more_left_out:,} more")
     if encoding := _of_the_encoding(reading):
         lines.append(encoding)
     if folding := folded(reading):

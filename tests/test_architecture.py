@@ -135,8 +135,8 @@ ROOMS = {
     "nextchar/rules.py": "model/text/rules.py model/text/stored.py model/training/presets.py",
     "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/ nextchar/terminal.py",
     "nextchar/evaluate.py": (
-        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py model/text/source.py nextchar/idle.py "
-        "nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py model/text/source.py "
+        "nextchar/idle.py nextchar/terminal.py"
     ),
     "nextchar/export.py": (
         "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/idle.py "

@@ -51,13 +51,16 @@ def test_a_text_is_told_in_a_few_lines_of_80_columns() -> None:
 def test_what_reading_found_is_told() -> None:
     reading = Reading(
         documents=("a.txt", "b.txt", "c.txt", "d.txt", "e\x1b.txt"),
-        left_out=(("cat.png", "is a picture"), ("x.bin", "is no text"), ("empty.txt", "is empty"), ("y", "is no text")),
+        left_out=(("cat.png", "is a picture"), ("x\x1b.bin", "is no text"), ("empty.txt", "is empty"), ("y", "is no text")),
         encoding="gb18030", opening="\ufeff分开\r\n\x1b[2J", marks=1, replaced=2, line_ends=3000, capitals=1204,
     )  # fmt: skip
-    assert told(corpus(POEM, reading))[:5] == [
+    assert told(corpus(POEM, reading))[:8] == [
         "begins: \ufeff分开\\r\\n\\u001b[2J…",
         "5 documents: a.txt, b.txt, c.txt and 2 more",
-        "left out: cat.png (is a picture), x.bin (is no text), empty.txt (is empty) and 1 more",
+        "left out: cat.png (is a picture)",
+        "left out: x\\u001b.bin (is no text)",
+        "left out: empty.txt (is empty)",
+        "left out: 1 more",
         "read as gb18030; 1 byte order mark inside dropped; 2 bytes not gb18030, replaced by \N{REPLACEMENT CHARACTER}",
         "3,000 line ends and 1,204 capitals were folded (--keep-newlines, --keep-case keep them)",
     ]
