@@ -51,7 +51,7 @@ def test_a_text_is_told_in_a_few_lines_of_80_columns() -> None:
 def test_what_reading_found_is_told() -> None:
     reading = Reading(
         documents=("a.txt", "b.txt", "c.txt", "d.txt", "e\x1b.txt"),
-        left_out=(("cat.png", "is a picture"), ("x\x1b.bin", "is no text"), ("empty.txt", "is empty"), ("y", "is no text")),
+        left_out=(("cat.png", "is a picture"), ("x\x1b.bin", "is no text"), ("empty.txt", "is empty"), ("y", "")),
         encoding="gb18030", opening="\ufeff分开\r\n\x1b[2J", marks=1, replaced=2, line_ends=3000, capitals=1204,
     )  # fmt: skip
     assert told(corpus(POEM, reading))[:8] == [
