@@ -55,7 +55,7 @@ ASCII_ALONE = {
     "models": (("models", "list", "nichts 分"), r"nichts \u5206: holds no model"),
     "generate": (("generate", MODEL, "分", "--num-chars=3"), r"\u5206"),
     "generate --json": (("generate", MODEL, "分", "--num-chars=3", "--json"), r'"prefix": "\u5206"'),
-    "evaluate": (("evaluate", MODEL, "mein Text 分.txt"), r"worst lines"),
+    "evaluate": (("evaluate", MODEL, "mein Text 分.txt"), r"worst passages"),
     "evaluate --json": (("evaluate", MODEL, "mein Text 分.txt", "--json"), r'"characters"'),
     "train --help": (("train", "--help"), "learning-rate"),
 }
