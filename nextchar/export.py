@@ -14,6 +14,7 @@ from model.errors import NextcharError
 from model.export import mxnet as export
 from model.export.onnx import write_onnx
 from model.text.rules import TextRules
+from nextchar.idle import EXPORT, warn_of_idle
 from nextchar.terminal import Program
 
 program = Program(add_completion=False)
@@ -33,6 +34,7 @@ def main(
     keep_case: Annotated[bool, typer.Option(help="With --from-mxnet: how its text was read.")] = False,
 ) -> None:
     """Exports a model, checked against the reference, or imports one of the chapter's."""
+    warn_of_idle(EXPORT, main, locals())
     try:
         if from_mxnet is not None:
             characters = export.read_vocabulary(vocabulary or export.vocabulary_file(from_mxnet))

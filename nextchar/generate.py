@@ -11,6 +11,7 @@ import typer
 import model
 from model.errors import NextcharError
 from model.language_model import LanguageModel
+from nextchar.idle import GENERATE, warn_of_idle
 from nextchar.terminal import Program, escaped, json_line
 
 program = Program(add_completion=False)
@@ -34,6 +35,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per prefix.")] = False,
 ) -> None:
     """Continues each prefix by exactly --num-chars characters."""
+    warn_of_idle(GENERATE, generate, locals())
 
     def write(lm: LanguageModel, texts: list[str]) -> None:
         written = lm.generate(

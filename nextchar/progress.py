@@ -14,6 +14,7 @@ from model import checkpoint as checkpoints
 from model.training import Trainer
 from model.training.report import events
 from model.training.run import run
+from nextchar.facts import tell
 from nextchar.terminal import escaped
 
 # What a person's text or folder is called, and what a model writes, is never markup.
@@ -50,12 +51,11 @@ def watch(trainer: Trainer, out: Path, tensorboard: bool, overwrite: bool) -> ev
 
 def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
     if isinstance(event, events.Started):
+        tell(console, trainer.corpus, event.training_chars, event.validation_chars)
         c = event.config
         console.print(
-            f"{trainer.corpus.name}: {event.training_chars:,} characters to train on, "
-            f"{event.validation_chars:,} to validate, {c.vocab_size:,} distinct; "
-            f"{c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
-            f"{event.num_batches} batches per epoch, backend {event.backend}"
+            f"{trainer.corpus.name}: {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{event.num_batches:,} batch{'' if event.num_batches == 1 else 'es'} per epoch, backend {event.backend}"
         )
     elif isinstance(event, events.EpochDone):
         period = trainer.options.pred_period

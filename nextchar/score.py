@@ -16,6 +16,7 @@ from model import checkpoint as checkpoints
 from model.decoding.scoring import Score
 from model.errors import NextcharError, describe
 from model.text.corpus import read_text
+from nextchar.idle import SCORE, warn_of_idle
 from nextchar.terminal import Program, escaped, json_line
 
 WIDTH = 140  # where there is no terminal to ask
@@ -41,6 +42,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per text, as POST /score answers.")] = False,
 ) -> None:
     """How likely the model finds each text: log-probability, rank and entropy at each of its characters."""
+    warn_of_idle(SCORE, score, locals())
     try:
         if not texts and file is None and sys.stdin.isatty():
             raise typer.BadParameter("give at least one text, --file, or a text on standard input")

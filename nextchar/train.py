@@ -11,14 +11,16 @@ import typer
 from model import checkpoint as checkpoints
 from model.errors import CheckpointError, NextcharError, OptionError
 from model.text.encoding import open_corpus
-from model.text.rules import TextRules
+from model.text.learnable import check_learnable
 from model.text.source import Source
-from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
+from model.training import PRESETS, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.report.journal import check_tensorboard
-from model.training.run import RESUME_NAME, Snapshot, check_free, check_name, read_snapshot
+from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot
+from nextchar.idle import SETTINGS, TRAIN, idle, warn, warn_of_idle
 from nextchar.options import PRESET, with_training_options
 from nextchar.progress import console, watch
+from nextchar.rules import rules_for
 from nextchar.terminal import Program
 
 FAILED, DIVERGED, DIVERGED_BUT_SAVED = 1, 3, 4  # exit codes; 2 is that of a command line that cannot be read
@@ -66,10 +68,13 @@ def train(
         int | None, typer.Option(help="Use only the first so many characters.", rich_help_panel=TEXT)
     ] = None,
     keep_newlines: Annotated[
-        bool | None, typer.Option(help="Line ends stay; else they become spaces.", rich_help_panel=TEXT)
+        bool | None,
+        typer.Option(
+            help="Line ends stay; in lyrics and with --preset chapter they become spaces.", rich_help_panel=TEXT
+        ),
     ] = None,
     keep_case: Annotated[
-        bool | None, typer.Option(help="Capitals stay; else the text is lower-cased.", rich_help_panel=TEXT)
+        bool | None, typer.Option(help="Capitals stay; lyrics is lower-cased.", rich_help_panel=TEXT)
     ] = None,
     tensorboard: Annotated[bool, _of_files("Also write TensorBoard events.")] = False,
     override: Annotated[bool, _of_files("With --resume: go on though settings given here are others.")] = False,
@@ -92,6 +97,7 @@ def train(
     2 the command line cannot be read; 3 training diverged, nothing was saved;
     4 training diverged, its best state before that was saved.
     """
+    warn_of_idle(TRAIN, train, locals())
     given = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in settings.items()
@@ -114,15 +120,20 @@ def train(
         snapshot = read_snapshot(out) if resume else None
         if not (resume or overwrite):
             check_free(out)
-        rules = _rules(keep_case, keep_newlines, preset, snapshot)
-        encoded = open_corpus(Source(tuple(corpus or ["lyrics"]), encoding, errors, join, max_chars), rules, out)
+        before = None if snapshot is None else snapshot.facts.get("rules", {})
+        corpora = tuple(corpus or ["lyrics"])
+        rules = rules_for(corpora, preset, keep_case, keep_newlines, before)
+        encoded = open_corpus(Source(corpora, encoding, errors, join, max_chars), rules, out)
         if snapshot is None or preset is not None:
-            options = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
-        else:
-            options = presets.with_given(snapshot.facts["options"], given)
-        trainer = Trainer(encoded, TrainingOptions.from_record(options))
+            chosen = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
+            options = TrainingOptions(**chosen)
+        else:  # of an earlier version, maybe
+            options = TrainingOptions.from_record(presets.with_given(snapshot.facts["options"], given))
+        check_learnable(encoded)
+        trainer = Trainer(encoded, options)
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
+        warn(idle(SETTINGS, vars(trainer.options), given))
         finished = watch(trainer, out, tensorboard, overwrite)
     except (NextcharError, OSError) as error:
         console.print(str(error), style="red")
@@ -137,18 +148,6 @@ def _check(preset: str | None, given: Mapping[str, Any]) -> None:
         presets.check(preset)
     for name, value in given.items():
         check(name, value)
-
-
-def _rules(
-    keep_case: bool | None, keep_newlines: bool | None, preset: str | None, snapshot: Snapshot | None
-) -> TextRules:
-    """How the text is read: as given, else as the run to resume read it, else as the preset does."""
-    before = snapshot.facts.get("rules", {}) if snapshot is not None else {}
-    if keep_case is None:
-        keep_case = not before.get("lowercase", preset not in PRESETS_THAT_KEEP_CASE)
-    if keep_newlines is None:
-        keep_newlines = before.get("newlines") == "keep"
-    return TextRules(lowercase=not keep_case, newlines="keep" if keep_newlines else "space")
 
 
 def _verifies(out: Path) -> bool:

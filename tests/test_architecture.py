@@ -89,8 +89,8 @@ ROOMS = {
     "model/training/setting.py": "model/errors.py",
     "model/training/resuming.py": "model/errors.py",
     "model/training/options.py": (
-        "model/config.py model/errors.py model/processor.py model/training/optimisation/initialise.py "
-        "model/training/setting.py"
+        "model/config.py model/errors.py model/processor.py model/text/held_out.py "
+        "model/training/optimisation/initialise.py model/training/setting.py"
     ),
     "model/training/ending.py": "model/training/options.py model/training/position.py",
     "model/training/optimisation/": "model/arrays.py model/config.py model/kernels/ model/training/options.py",
@@ -121,33 +121,43 @@ ROOMS = {
     "nextchar/terminal.py": "",
     "nextchar/progress.py": (
         "model/checkpoint.py model/training/__init__.py model/training/report/events.py model/training/run.py "
-        "nextchar/terminal.py"
+        "nextchar/facts.py nextchar/terminal.py"
     ),
     "nextchar/benchmarks/": (
         "model/__init__.py model/arrays.py model/checkpoint.py model/config.py model/decoding/ model/engines/ "
         "model/errors.py model/kernels/ model/language_model.py model/processor.py model/text/ "
         "model/training/backend.py model/training/backends/cpu/ model/training/optimisation/"
     ),
+    "nextchar/facts.py": (
+        "model/text/encoding.py model/text/facts.py model/text/learnable.py model/text/source.py nextchar/terminal.py"
+    ),
+    "nextchar/idle.py": "model/text/stored.py",
+    "nextchar/rules.py": "model/text/rules.py model/text/stored.py model/training/presets.py",
     "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/ nextchar/terminal.py",
     "nextchar/evaluate.py": (
-        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/evaluation.py model/text/corpus.py model/text/source.py "
+        "nextchar/idle.py nextchar/terminal.py"
     ),
     "nextchar/export.py": (
-        "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/idle.py "
+        "nextchar/terminal.py"
     ),
-    "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
+    "nextchar/generate.py": (
+        "model/__init__.py model/errors.py model/language_model.py nextchar/idle.py nextchar/terminal.py"
+    ),
     "nextchar/models.py": "model/errors.py model/versions.py nextchar/terminal.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
     "nextchar/score.py": (
         "model/__init__.py model/checkpoint.py model/decoding/scoring.py model/errors.py model/text/corpus.py "
-        "nextchar/terminal.py"
+        "nextchar/idle.py nextchar/terminal.py"
     ),
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
-        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/rules.py model/text/source.py "
-        "model/training/__init__.py model/training/options.py model/training/presets.py model/training/report/journal.py model/training/run.py "
-        "nextchar/options.py nextchar/progress.py nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/learnable.py model/text/source.py "
+        "model/training/__init__.py model/training/options.py model/training/presets.py "
+        "model/training/report/journal.py model/training/run.py nextchar/idle.py nextchar/options.py "
+        "nextchar/progress.py nextchar/rules.py nextchar/terminal.py"
     ),
     "nextchar/start.py": "nextchar/__main__.py",
     "nextchar/__main__.py": (  # by name, when one is called

@@ -99,7 +99,7 @@ class Reader:
         before = model.read_bytes()
         written = run(commands.replace("--time-budget 60", "--time-budget 1 --hidden-dim 16"), self.clone)
         assert "is kept as a version" in written
-        assert any(len(line) >= 204 and line.startswith("the ") for line in written.splitlines())
+        assert any(len(line) >= 204 and line.startswith("The ") for line in written.splitlines())
         assert model.read_bytes() == before
 
     def program(self, code: str) -> str:

@@ -1,6 +1,7 @@
 """The chapter's two ways to cut a sequence of indices into minibatches.
 
 Both yield pairs of data and labels, each of shape (N, T) = (batch_size, num_steps); labels are the data one step on.
+They read a text by place alone, so that it may be the stretches between what is held out.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import numpy as np
 
 from model.arrays import Unsigneds, Unsigneds2D
 from model.errors import CorpusError
+from model.text.held_out import Joined
 
 
 def data_iter_random(
-    corpus_indices: Unsigneds, batch_size: int, num_steps: int, rng: np.random.Generator
+    corpus_indices: Unsigneds | Joined, batch_size: int, num_steps: int, rng: np.random.Generator
 ) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
     """Each example is a stretch of num_steps characters; the examples come in random order.
 
@@ -30,14 +32,14 @@ def data_iter_random(
 
 
 def data_iter_consecutive(
-    corpus_indices: Unsigneds, batch_size: int, num_steps: int
+    corpus_indices: Unsigneds | Joined, batch_size: int, num_steps: int
 ) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
     """Row n of each batch goes on where row n of the batch before ended, so the state can be carried."""
     batch_len = len(corpus_indices) // batch_size
-    rows = corpus_indices[: batch_size * batch_len].reshape(batch_size, batch_len)
+    first = np.arange(batch_size)[:, None] * batch_len + np.arange(num_steps)
     for i in range((batch_len - 1) // num_steps):
-        t = i * num_steps
-        yield rows[:, t : t + num_steps], rows[:, t + 1 : t + num_steps + 1]
+        places = first + i * num_steps
+        yield corpus_indices[places], corpus_indices[places + 1]
 
 
 def num_batches(length: int, batch_size: int, num_steps: int, sampling: str) -> int:

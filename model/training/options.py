@@ -13,12 +13,14 @@ from typing import Any
 from model.config import GATES, MAX_HIDDEN_DIM, MAX_LAYERS
 from model.errors import OptionError
 from model.processor import DEVICES
+from model.text.held_out import PLACES
 from model.training.optimisation.initialise import INITIALISATIONS
 from model.training.setting import anything, choice, number, settings_of
 
 MAX_EPOCHS = 1_000_000
 ALIASES = {"numpy": "cpu", "numpy-bfloat16": "cpu-bfloat16"}  # what backends were called before
 DROPPED = {"warmup": 0.0, "dropout_input": 0.0}  # options there were, with the value that changed nothing
+BEFORE = {"validation": "end"}  # what was done before there was an option for it
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class TrainingOptions:
         0.0, 0.0, 0.9, "training", "Share of recurrent weights hidden"
     )
     validation_fraction: float = number(
-        0.0, 0.0, 0.5, "validation and samples", "Share of the text, at its end, that is kept out of training"
+        0.0, 0.0, 0.5, "validation and samples", "Share of the text that is kept out of training"
+    )
+    validation: str = choice(
+        "spread", PLACES, "validation and samples", "Where that share lies; spread: in several parts of the text"
     )
     eval_every: int = number(1, 1, 1_000_000, "validation and samples", "Epochs between validations")
     patience: int | None = number(
@@ -129,4 +134,4 @@ def in_todays_words(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, idle in DROPPED.items():
         if record.get(name, idle) != idle:
             raise OptionError(name, f"was {record[name]}; this version has no such option")
-    return {name: value for name, value in record.items() if name not in DROPPED}
+    return {**BEFORE, **{name: value for name, value in record.items() if name not in DROPPED}}

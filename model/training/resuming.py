@@ -6,8 +6,8 @@ Nobody notices from a model that its second half was trained otherwise than its 
   a backend or a precision was asked for (what really computes is compared by its own name).
 - LENGTH options say when the run ends. They may differ, as going on for longer is what resuming is for; where the
   learning rate falls over the run, it falls over the length that is given now.
-- FIXED options may never differ. Another `validation_fraction` would measure on text that was trained on, or compare
-  figures of two texts; the others fix what a snapshot holds and what its place in the text means.
+- FIXED options may never differ. Another `validation_fraction` or `validation` would measure on text that was trained
+  on, or compare figures of two texts; the others fix what a snapshot holds and what its place in the text means.
 - All others may differ where somebody insists.
 
 The record of a run names every option but the FREE ones that changed on its way.
@@ -22,7 +22,9 @@ from model.errors import CheckpointError
 
 FREE = frozenset({"save_every_s", "prefixes", "pred_len", "pred_period", "device", "backend", "precision"})
 LENGTH = frozenset({"epochs", "steps", "time_budget_s", "patience"})
-FIXED = frozenset({"validation_fraction", "cell", "num_layers", "hidden_dim", "batch_size", "num_steps", "optimizer"})
+FIXED = frozenset(
+    {"validation_fraction", "validation", "cell", "num_layers", "hidden_dim", "batch_size", "num_steps", "optimizer"}
+)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], override: bool = False) -> list[str]:

@@ -22,8 +22,8 @@ import numpy as np
 from model.arrays import Int32s2D, Reals, RealState, Unsigneds2D, zero_state
 from model.checkpoint import Checkpoint
 from model.config import ModelConfig
-from model.errors import CheckpointError, CorpusError, OptionError, TrainingError
-from model.text import batches
+from model.errors import CheckpointError, OptionError, TrainingError
+from model.text import batches, held_out
 from model.text.encoding import EncodedCorpus
 from model.training import ending, resuming
 from model.training.backend import Backend, lent
@@ -50,12 +50,9 @@ class Trainer:
     def __init__(self, corpus: EncodedCorpus, options: TrainingOptions, backend: Backend | None = None) -> None:
         self.corpus, self.options = corpus, options
         self.config = ModelConfig(options.cell, options.num_layers, options.hidden_dim, len(corpus.vocabulary))
-        length = len(corpus.indices)
-        self.num_training = length - round(length * options.validation_fraction)
-        if options.validation_fraction and self.num_training == length:
-            raise CorpusError(
-                f"validation_fraction {options.validation_fraction} of {length} characters is none of them"
-            )
+        self.split = held_out.split(corpus, options.validation_fraction, options.validation)
+        self.training_text = held_out.training_text(corpus.indices, self.split)
+        self.num_training = self.split.training_chars
         batches.check_length(self.num_training, options.batch_size, options.num_steps, options.sampling)
         self.num_batches = batches.num_batches(
             self.num_training, options.batch_size, options.num_steps, options.sampling
@@ -84,7 +81,7 @@ class Trainer:
         options, at = self.options, self.position
         yield Started(
             self.config, self.backend.name, len(self.backend.weights), self.num_training,
-            len(self.corpus.indices) - self.num_training, self.num_batches, at.epoch,
+            self.split.validation_chars, self.split.margin_chars, self.num_batches, at.epoch,
         )  # fmt: skip
         while self.ended is None:
             if at.batch == 0:
@@ -135,7 +132,7 @@ class Trainer:
                 return
 
     def _iterator(self) -> Iterator[tuple[Unsigneds2D, Unsigneds2D]]:
-        options, text = self.options, self.corpus.indices[: self.num_training]
+        options, text = self.options, self.training_text
         if options.sampling == "random":
             order = self._rng(_ORDER, self.position.epoch)
             return batches.data_iter_random(text, options.batch_size, options.num_steps, order)
@@ -180,7 +177,7 @@ class Trainer:
         loss, best = None, not options.validation_fraction
         if options.validation_fraction and (epoch % options.eval_every == 0 or last):
             with lent(self.backend, kept):
-                loss = validation.mean_loss(self.backend, self.config, self.corpus.indices, self.num_training)
+                loss = validation.mean_loss(self.backend, self.config, self.corpus.indices, self.split)
             if self._is_hopeless(loss):
                 yield from self._diverge(epoch, loss, self._figures(epoch, at.loss_sum, at.batch, loss))
                 return

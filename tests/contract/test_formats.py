@@ -19,6 +19,7 @@ from model.checkpoint import FILE_NAME, FORMAT
 from model.config import GATES, ModelConfig
 from model.export.mxnet import CHAPTER_ORDER
 from model.export.onnx import to_onnx
+from model.text.held_out import Split
 from model.text.source import Source
 from model.training.options import TrainingOptions
 from model.training.position import Position
@@ -75,7 +76,7 @@ def test_the_training_record_is_described() -> None:
     corpus = SimpleNamespace(name="a", sha256="b", indices=[0], source=Source(("a",)))
     run: Any = SimpleNamespace(
         options=TrainingOptions(), corpus=corpus, backend=SimpleNamespace(name="cpu"), position=Position(), ended=None,
-        kept_epoch=0,
+        kept_epoch=0, split=Split(1),
     )  # fmt: skip
     record = training_record(run)
     rows = dict(table(FORMATS, "key of `training`"))

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from model.text.corpus import Corpus
 from model.training import PRESETS, TrainingOptions
 from model.training.options import SETTINGS
+from model.training.run import Snapshot
 from nextchar import train
 from nextchar.options import FIRST, PANELS, SPELLED
 
@@ -30,6 +31,7 @@ SETTING_OPTIONS: dict[str, tuple[str, Any]] = {
     "averaging": ("--averaging", 0.75), "dropout_layers": ("--dropout-layers", 0.125),
     "dropout_output": ("--dropout-output", 0.1875), "dropout_recurrent": ("--dropout-recurrent", 0.3125),
     "validation_fraction": ("--validation-fraction", 0.21875), "eval_every": ("--eval-every", 3),
+    "validation": ("--validation", "end"),
     "patience": ("--patience", 4), "prefixes": ("--prefix", ("one", "two")), "pred_len": ("--pred-len", 13),
     "pred_period": ("--pred-period", 17), "save_every_s": ("--save-every", 19.5), "seed": ("--seed", 23),
     "device": ("--device", "cpu"), "backend": ("--backend", "cpu"), "precision": ("--precision", "auto"),
@@ -100,6 +102,20 @@ def test_all_options_at_once_and_a_switch_turned_off(tmp_path: Path) -> None:
     assert every == {name: value for name, (_, value) in SETTING_OPTIONS.items()}
     assert options(tmp_path, "--carry-state", "--no-carry-state").carry_state is False
     assert options(tmp_path, "--backend", "numpy").backend == "cpu"
+
+
+@pytest.mark.usefixtures("told")
+def test_validation_is_spread_but_in_a_run_of_an_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [options(tmp_path, "--preset", name).validation for name in PRESETS] == ["spread"] * len(PRESETS)
+    recorded = asdict(TrainingOptions(validation_fraction=0.1))
+    for before, validation in ((recorded, "spread"), ({**recorded, "validation": "end"}, "end")):
+        monkeypatch.setattr(train, "read_snapshot", lambda _, found=before: Snapshot({}, {"options": found}))
+        assert options(tmp_path, "--resume").validation == validation
+    del recorded["validation"]
+    monkeypatch.setattr(train, "read_snapshot", lambda _: Snapshot({}, {"options": recorded}))
+    assert options(tmp_path, "--resume").validation == "end"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ ASCII_ALONE = {
     "models": (("models", "list", "nichts 分"), r"nichts \u5206: holds no model"),
     "generate": (("generate", MODEL, "分", "--num-chars=3"), r"\u5206"),
     "generate --json": (("generate", MODEL, "分", "--num-chars=3", "--json"), r'"prefix": "\u5206"'),
-    "evaluate": (("evaluate", MODEL, "mein Text 分.txt"), r"worst lines"),
+    "evaluate": (("evaluate", MODEL, "mein Text 分.txt"), r"worst passages"),
     "evaluate --json": (("evaluate", MODEL, "mein Text 分.txt", "--json"), r'"characters"'),
     "train --help": (("train", "--help"), "learning-rate"),
 }
@@ -145,7 +145,7 @@ def test_with_a_home_that_cannot_be_written_and_a_private_umask_a_run_leaves_pri
     left = {path.name: path.stat().st_mode & 0o777 for path in (odd / "mine" / "model").iterdir()}
     assert left.keys() >= {"model.safetensors", "resume.safetensors", "training.png", "metrics.jsonl", "samples.txt"}
     assert set(left.values()) == {0o600}
-    assert checkpoints.load(odd / "mine" / "model").rules == TextRules()
+    assert checkpoints.load(odd / "mine" / "model").rules == TextRules(lowercase=False, newlines="keep")
 
 
 @pytest.mark.slow

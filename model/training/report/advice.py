@@ -17,9 +17,12 @@ def overfitting(options: TrainingOptions, best_epoch: int, rises: int) -> str | 
     if rises != RISES:
         return None
     more = "raise --dropout-output" if options.dropout_output else "set --dropout-output 0.2"
+    why = "the model learns the text by heart"
+    if options.validation == "end":
+        why += ", or its end is unlike the rest (--validation spread measures in several places)"
     return (
         f"validation has been worse than at epoch {best_epoch} for {rises} validations while training goes on: "
-        f"the model learns the text by heart. The best parameters are kept; {more}, lower --hidden-dim, "
+        f"{why}. The best parameters are kept; {more}, lower --hidden-dim, "
         f"bring more text, or stop early with --patience {RISES}"
     )
 

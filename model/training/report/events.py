@@ -9,11 +9,14 @@ from model.config import ModelConfig
 
 @dataclass(frozen=True)
 class Started:
+    """The text is `training_chars`, `validation_chars` and `margin_chars`, which are in neither: see `held_out`."""
+
     config: ModelConfig
     backend: str
     num_parameters: int
     training_chars: int
     validation_chars: int
+    margin_chars: int
     num_batches: int  # per epoch
     epoch: int  # complete epochs so far: above 0 in a resumed run
 

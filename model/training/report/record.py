@@ -14,6 +14,7 @@ import numpy as np
 
 from model.processor import available_cores
 from model.text.encoding import EncodedCorpus
+from model.text.held_out import Split
 from model.text.source import DOCUMENT_END
 from model.training.backend import Backend
 from model.training.optimisation.objective import perplexity
@@ -30,6 +31,7 @@ class Run(Protocol):
 
     options: TrainingOptions
     corpus: EncodedCorpus
+    split: Split
     backend: Backend
     position: Position
     ended: str | None  # why; None while it goes on
@@ -54,6 +56,7 @@ def training_record(run: Run) -> dict[str, Any]:
             "chars": len(run.corpus.indices),
             "document_end": DOCUMENT_END if run.corpus.source.join == "document" else None,
         },
+        "held_out": [list(block) for block in run.split.blocks] or None,  # [start, end) of what is measured
         "ended": run.ended,  # epochs, steps, time, patience, stopped or diverged; null: not yet
         "diverged_in_epoch": at.epoch + 1 if diverged else None,
         "repeatable": not (at.timed or at.changed or run.ended in (None, "stopped")),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from model.errors import OptionError
-from model.training.options import SETTINGS, TrainingOptions, check, todays_name
+from model.training.options import SETTINGS, TrainingOptions, check, in_todays_words, todays_name
 
 BOUNDS = {name: setting.bounds for name, setting in SETTINGS.items() if setting.bounds is not None}
 CHOICES = {name: setting.choices for name, setting in SETTINGS.items() if setting.choices}
@@ -131,9 +131,15 @@ def test_options_that_make_no_sense_together_are_refused() -> None:
 def test_they_come_back_from_a_record_and_unknown_ones_are_refused() -> None:
     options = TrainingOptions(prefixes=("a", "b"), steps=9, time_budget_s=2.5)
     assert TrainingOptions.from_record(json.loads(json.dumps(asdict(options)))) == options
-    assert TrainingOptions.from_record({}) == TrainingOptions()
     with pytest.raises(OptionError, match="aaa: is not a training option"):
         TrainingOptions.from_record({"zzz": 1, "aaa": 2})
+
+
+def test_a_record_of_before_there_was_a_choice_held_the_end_of_its_text_out() -> None:
+    assert TrainingOptions().validation == "spread"
+    assert TrainingOptions.from_record({}) == TrainingOptions(validation="end")
+    assert TrainingOptions.from_record({"validation": "spread"}) == TrainingOptions()
+    assert in_todays_words({"seed": 3}) == {"seed": 3, "validation": "end"}
 
 
 def test_the_cpu_backend_is_taken_by_its_earlier_name_and_has_its_present_one_from_then_on() -> None:

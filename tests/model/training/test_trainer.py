@@ -115,7 +115,7 @@ def test_a_run_taken_up_at_any_event_ends_with_the_same_bytes(
             **SMALL, "cell": "lstm", "sampling": sampling, "dropout_output": 0.3, "dropout_recurrent": 0.2,
             "averaging": 0.9, "validation_fraction": validation, "schedule": "linear", "hold": 0.1,
             "weight_decay": 0.01, "precision": precision, "steps": steps, "epochs": 4, "pred_period": 1, "pred_len": 5,
-            "learning_rate": 0.03,
+            "learning_rate": 0.05,
         }
     )  # fmt: skip
     whole = Trainer(text, options)
@@ -135,6 +135,21 @@ def test_a_run_taken_up_at_any_event_ends_with_the_same_bytes(
         resumed.restore({name: array.copy() for name, array in arrays.items()}, json.loads(json.dumps(facts)))
         list(resumed.events())
         assert facts_of(resumed) == expected, (stop, happened[stop])
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_what_it_held_out() -> None:
+    options: dict[str, Any] = {**SMALL, "validation_fraction": 0.2, "epochs": 1}
+    text = corpus(NOISE)
+    begun = Trainer(text, TrainingOptions(**options, validation="end"))
+    list(begun.events())
+    arrays, facts = begun.snapshot()
+    del facts["options"]["validation"]
+    again = Trainer(text, TrainingOptions.from_record({**facts["options"], "epochs": 2}))
+    again.restore(arrays, facts)
+    assert again.position.step == begun.position.step
+    assert again.split.blocks == begun.split.blocks == ((240, 300),)
+    with pytest.raises(CheckpointError, match=r"validation was end, now spread \(no run can go on with that\)"):
+        Trainer(text, TrainingOptions(**options)).restore(arrays, facts, override=True)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:

@@ -115,21 +115,32 @@ def test_a_run_is_the_formulas_one_after_the_other(given: dict[str, Any]) -> Non
 
 
 def test_what_a_run_begins_with_is_told() -> None:
-    run, backend = trainer(validation_fraction=0.2)
+    run, backend = trainer(validation_fraction=0.2, validation="end")
     started = next(iter(run.events()))
     assert isinstance(started, events.Started)
     length = len(TEXT)
     assert (started.training_chars, started.validation_chars) == (length - round(length / 5), round(length / 5))
+    assert started.margin_chars == 0
+    spread, _ = trainer(validation_fraction=0.2)
+    told = next(iter(spread.events()))
+    assert isinstance(told, events.Started)
+    assert told.training_chars == spread.num_training == pytest.approx(length * 0.8, rel=0.05)
+    assert told.validation_chars == sum(end - start for start, end in spread.split.blocks)
+    assert told.margin_chars == length - told.training_chars - told.validation_chars > 0
     assert (started.num_parameters, started.backend, started.epoch) == (len(backend.weights), "scripted", 0)
     assert started.num_batches == (started.training_chars - 1) // 8 // 4
     assert started.config == run.config
 
 
+@pytest.mark.parametrize("validation", ["spread", "end"])
 @pytest.mark.parametrize("sampling", ["random", "consecutive"])
-def test_each_epoch_reads_the_text_that_is_not_held_out_once(sampling: str) -> None:
-    run, backend = trainer(epochs=3, sampling=sampling, validation_fraction=0.2)
+def test_each_epoch_reads_the_text_that_is_not_held_out_once(sampling: str, validation: str) -> None:
+    run, backend = trainer(epochs=3, sampling=sampling, validation_fraction=0.2, validation=validation)
     list(run.events())
-    text = corpus().indices[: run.num_training]
+    whole = corpus().indices
+    text = np.concatenate([whole[start:end] for start, end in run.split.stretches])
+    assert len(text) == run.num_training
+    assert (validation == "end") == (len(run.split.stretches) == 1)
     for data, labels, *_ in backend.batches:
         np.testing.assert_array_equal(data[:, 1:], labels[:, :-1])
     n = run.num_batches
@@ -146,7 +157,8 @@ def test_each_epoch_reads_the_text_that_is_not_held_out_once(sampling: str) -> N
         for row in rows:
             left.remove(row)
         assert len(left) == len(stretches) - 4 * n < 4
-    again, other = trainer(epochs=3, validation_fraction=0.2), trainer(epochs=3, validation_fraction=0.2, seed=1)
+    same_options: dict[str, Any] = {"epochs": 3, "validation_fraction": 0.2, "validation": validation}
+    again, other = trainer(**same_options), trainer(**same_options, seed=1)
     for (run, twin), same in ((again, True), (other, False)):
         list(run.events())
         assert ([d.tobytes() for d, *_ in twin.batches] == [d.tobytes() for d, *_ in backend.batches]) is same

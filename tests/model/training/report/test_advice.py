@@ -16,6 +16,13 @@ def test_overfitting_is_told_once_when_so_many_validations_were_worse() -> None:
     assert "--patience 3" in text
 
 
+def test_only_what_is_measured_in_several_places_is_by_heart_without_a_doubt() -> None:
+    assert "its end is unlike the rest (--validation spread" in (
+        overfitting(TrainingOptions(validation="end"), 7, 3) or ""
+    )
+    assert "unlike" not in (overfitting(TrainingOptions(), 7, 3) or "")
+
+
 def test_dropout_is_set_where_there_is_none_and_raised_where_there_is() -> None:
     assert "set --dropout-output 0.2" in (overfitting(TrainingOptions(), 1, RISES) or "")
     assert "raise --dropout-output," in (overfitting(TrainingOptions(dropout_output=0.1), 1, RISES) or "")

@@ -67,6 +67,20 @@ def test_its_perplexity_is_that_of_the_best_loss_and_only_of_what_was_held_out()
     assert training_record(trainer())["train_perplexity"] is None
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"validation_fraction": 0.2}, {"validation_fraction": 0.2, "validation": "end"}]
+)
+def test_it_says_which_characters_were_held_out(options: dict[str, Any]) -> None:
+    run = trainer(**options)
+    found = json.loads(json.dumps(training_record(run)))["held_out"]
+    if not options:
+        assert found is None
+    elif "validation" in options:
+        assert found == [[360, 450]]
+    else:
+        assert [tuple(block) for block in found] == list(run.split.blocks) != [(360, 450)]
+
+
 def test_the_epoch_is_that_of_the_parameters_that_are_kept() -> None:
     at = Position(epoch=4, best_loss=1.25, best_epoch=3)
     assert training_record(trainer(at))["best_epoch"] == 4
