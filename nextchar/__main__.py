@@ -19,7 +19,7 @@ COMMANDS = {
     "train": "Trains a character-level recurrent language model on a text and saves it under --out.",
     "generate": "Continues each prefix by exactly --num-chars characters.",
     "score": "How likely the model finds each text: log-probability, rank and entropy at each of its characters.",
-    "evaluate": "Nats and bits per character, perplexity, unknown characters, and the worst and best lines.",
+    "evaluate": "Nats and bits per character, perplexity, unknown characters, and the worst and best passages.",
     "export": "Exports a model, checked against the reference, or imports one of the chapter's.",
     "runs": "Compares trained models: what changing a setting did to time and perplexity.",
     "models": "Lists the versions of a model and goes back to one of them.",

@@ -27,7 +27,7 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="A model's folder or file.")],
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="A text file, a zip of one, or an embedded corpus; several are joined."),
+        typer.Argument(metavar="TEXT", help="A text file, a zip of one, or an embedded corpus; several are joined."),
     ],
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[int | None, typer.Option(help="Use only the first so many characters.")] = None,
