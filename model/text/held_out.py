@@ -129,7 +129,6 @@ def _zone(indices: Unsigneds, start: int, end: int, after: list[int]) -> tuple[t
 
 def _cut(indices: Unsigneds, wanted: int, low: int, high: int, after: list[int]) -> int:
     """The place in low … high nearest to `wanted` behind the first of `after` that stands there; `wanted` if none."""
-    low = max(low, 1)
     before = np.asarray(indices[low - 1 : high])
     for index in after:
         places = low + np.flatnonzero(before == index)

@@ -71,6 +71,8 @@ def test_without_line_ends_the_share_is_exact_and_a_fifth_of_it_at_most_goes_to_
     assert length - parts.training_chars == round(length * fraction)
     assert parts.margin_chars <= min(0.2 * round(length * fraction), 2 * MARGIN * MAX_ZONES)
     assert all(a[1] < b[0] for a, b in pairwise(parts.zones))
+    for (start, end), (first, last) in zip(parts.zones, parts.blocks, strict=True):
+        assert first - start == end - last == min(MARGIN, (end - start) // 10)
     middles = [(start + end) / 2 / length for start, end in parts.zones]
     even = [(i + 0.5) / len(middles) for i in range(len(middles))]
     np.testing.assert_allclose(middles, even, atol=1.5 / length + 0.001)

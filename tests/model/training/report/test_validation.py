@@ -39,9 +39,11 @@ class Reader:
         self._length, self._start = length, start
         self.counted = np.zeros(length + 1, int)
         self.read_before = np.full(length + 1, -1)
+        self.rows = 0
 
     def losses(self, data: Any, labels: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         (memory,) = state
+        self.rows = len(data)
         assert memory.shape[1] == 2 or (not memory.any() and memory.dtype == self.weights.dtype)
         memory = np.concatenate([memory, np.zeros((len(data), 1))], axis=1) if memory.shape[1] == 1 else memory
         last, count = memory[:, 0].copy(), memory[:, 1].copy()
@@ -94,16 +96,18 @@ def test_the_loss_is_that_of_one_reading_of_the_whole_text(cell: str) -> None:
         ((40, 60), (300, 333), (500, 501)),
         ((1500, 1700), (5000, 5031), (9000, 12_000)),
         ((1025, 6000), (9000, 13_900)),
+        tuple((at, at + 3500) for at in range(500, 30_000, 4000)),
         tuple((at, at + 150) for at in range(700, 13_000, 1300)),
     ],
 )
 def test_every_character_of_every_block_counts_once_with_enough_before_it(blocks: tuple[tuple[int, int], ...]) -> None:
-    length = 14_000
+    length = 40_000
     text = np.arange(1, length + 1, dtype=np.uint32)
     reader = Reader(length, 0)
     measured = np.concatenate([text[start:end] for start, end in blocks])
     found = mean_loss(reader, CONFIG, text, Split(length, blocks, blocks))  # type: ignore[arg-type]
     assert found == pytest.approx(measured.mean(), rel=1e-12)
+    assert len(blocks) <= reader.rows < ROWS + len(blocks)
     for character in measured.tolist():
         place = character - 1
         assert reader.read_before[character] >= min(place - 1, WARM_UP), place
