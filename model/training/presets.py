@@ -4,7 +4,6 @@ this machine is.
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -105,14 +104,30 @@ def best(
 
 
 def _largest(num_chars: int, vocab_size: int, budget: float, settings: Mapping[str, Any], speed: Speed) -> int:
-    """By halving, so that few sizes are measured. The smallest is taken where none is fast enough."""
+    """The largest size that is fast enough, or the smallest. Few are asked about, and none that would take long.
+
+    How much slower a larger one is, is guessed before it is asked; as larger ones use a machine better, the next one is
+    asked about where the guess is not far off.
+    """
     sizes = [size for size in SIZES if size <= settings["hidden_dim"]]
+    needed = PASSES * num_chars / budget  # characters per second
 
-    def too_slow(hidden_dim: int) -> bool:
-        rate = speed({**settings, "hidden_dim": hidden_dim, "vocab_size": vocab_size})
-        return rate * budget < PASSES * num_chars
+    def ask(by: Speed, i: int) -> float:
+        return by({**settings, "hidden_dim": sizes[i], "vocab_size": vocab_size})
 
-    return sizes[max(bisect(sizes, False, lo=1, key=too_slow) - 1, 0)]
+    fast, too_slow = 0, len(sizes)  # places of the largest known to be fast enough and of the smallest known not to be
+    rate = ask(speed, 0) if len(sizes) > 1 else 0.0
+    while rate >= needed and fast + 1 < too_slow:
+        guesses = {i: rate * ask(assumed, i) / ask(assumed, fast) for i in range(fast + 1, too_slow)}
+        i = max((i for i in guesses if guesses[i] >= needed), default=fast + 1)
+        if guesses[i] < needed / 2:
+            break
+        asked = ask(speed, i)
+        if asked >= needed:
+            fast, rate = i, asked
+        else:
+            too_slow = i
+    return sizes[fast]
 
 
 _LARGE = {

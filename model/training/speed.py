@@ -45,7 +45,7 @@ class Stopwatch:
 
     def _measure(self, options: TrainingOptions) -> float:
         trainer = Trainer(self._corpus, options, self._backend())
-        updates, began = 0, 0.0
+        updates, began, now = 0, 0.0, 0.0
         for event in trainer.events():
             if not isinstance(event, BatchDone):
                 continue

@@ -63,7 +63,7 @@ def test_what_is_given_and_does_not_fit_is_refused() -> None:
 def test_what_was_measured_is_told_and_gives_the_time_of_an_epoch() -> None:
     stopwatch = At(45_000.0)
     made = plan("best", corpus(100_000), {"time_budget_s": 60.0}, stopwatch)
-    assert stopwatch.asked == [256]
+    assert stopwatch.asked == [128, 192, 256]
     assert made.options.hidden_dim == 256
     assert made.lines == ("256 hidden units: this machine reads 45,000 characters/s with them",)
     assert made.epoch_seconds == pytest.approx(2.0, rel=0.02)  # of what is not held out
