@@ -103,12 +103,12 @@ def test_best_hides_more_of_the_model_the_smaller_the_text() -> None:
     assert best(20_000, 65, None) == best(20_000, 1465, None)  # a large alphabet is no reason
 
 
-def test_best_ends_by_patience_or_time_and_validates_after_about_fifty_updates() -> None:
+def test_best_ends_by_patience_or_time_and_validates_after_about_25_updates() -> None:
     for chars in (400, 2_000, 15_000, 29_999, 100_000, 299_999):
         p = PRESETS["best"](chars, 65, None)
         assert (p["epochs"], p["patience"], p["validation_fraction"]) == (1_000_000, 12, 0.1)
         batches = max(num_batches(round(chars * 0.9), p["batch_size"], p["num_steps"], p["sampling"]), 1)
-        assert 50 <= p["eval_every"] * batches < 50 + batches
+        assert 25 <= p["eval_every"] * batches < 25 + batches
         assert p["pred_period"] % p["eval_every"] == 0
     assert PRESETS["best"](10**6, 65, None)["eval_every"] == 2
 
