@@ -12,7 +12,7 @@ from model.text.batches import num_batches
 
 SHORTEST = 80  # characters to train on: of 100 some may be held out
 FEWEST_STEPS = 8
-FEW_BATCHES = 10  # of an epoch; below, the ends of rows that fill no batch are much of the text
+FEW_BATCHES = 20  # of an epoch; below, the ends of rows that fill no batch are much of the text
 
 
 def fitted(settings: Mapping[str, Any], given: Mapping[str, Any], num_training: int) -> dict[str, Any]:
