@@ -15,17 +15,19 @@ FEWEST_STEPS = 8
 FEW_BATCHES = 20  # of an epoch; below, the ends of rows that fill no batch are much of the text
 
 
-def fitted(settings: Mapping[str, Any], given: Mapping[str, Any], num_training: int) -> dict[str, Any]:
+def fitted(
+    settings: Mapping[str, Any], given: Mapping[str, Any], num_training: int, even: bool = False
+) -> dict[str, Any]:
     """Settings whose batch the text fills, by batch_size and num_steps that were not given.
 
-    Where it fills but a few, the steps are cut so that they end where the rows do. A text below SHORTEST, and one for
-    which what was given is too large, is left to `batches.check_length` to refuse.
+    `even`: where it fills but a few, the steps are cut so that batches end where the rows do. A text below SHORTEST,
+    and one for which what was given is too large, is left to `batches.check_length` to refuse.
     """
     rows, steps, sampling = settings["batch_size"], settings["num_steps"], settings["sampling"]
     batches = num_batches(num_training, rows, steps, sampling)
     if batches == 0 and num_training >= SHORTEST:
         rows, steps = _smaller(rows, steps, given, num_training)
-    elif 0 < batches < FEW_BATCHES and sampling == "consecutive" and "num_steps" not in given:
+    elif even and 0 < batches < FEW_BATCHES and sampling == "consecutive" and "num_steps" not in given:
         steps = _even(num_training // rows - 1, steps)
     return {**settings, "batch_size": rows, "num_steps": steps}
 

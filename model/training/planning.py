@@ -39,7 +39,7 @@ def plan(
         )
     options = TrainingOptions(**chosen)
     num_training = held_out.split(corpus, options.validation_fraction, options.validation).training_chars
-    fits = fitting.fitted(chosen, given, num_training)
+    fits = fitting.fitted(chosen, given, num_training, preset in presets.PRESETS_WITH_EVEN_BATCHES)
     if told := fitting.words(num_chars, num_training, chosen, fits):
         lines.append(told)
     if not measured:

@@ -15,6 +15,7 @@ from model.training.options import MAX_EPOCHS
 
 # The chapter leaves its corpus as it is.
 PRESETS_THAT_KEEP_CASE = frozenset({"chapter"})
+PRESETS_WITH_EVEN_BATCHES = frozenset({"best"})  # see `fitting.fitted`; the others keep their number of steps
 SIZES = (128, 192, 256, 384, 512, 768, 1024)  # hidden units
 PASSES = 10  # over the text, below which a smaller model ends up better
 SMALL_TEXT, TINY_TEXT = 300_000, 5_000  # characters

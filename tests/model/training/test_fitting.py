@@ -57,11 +57,12 @@ def test_a_shorter_text_is_left_as_it_is() -> None:
 def test_few_consecutive_batches_leave_out_next_to_nothing() -> None:
     for length in range(520, 8 * 64 * FEW_BATCHES):  # from one batch of 8 rows of 64 on
         before = shape(8, 64)
-        fits = fitted(before, {}, length)
+        fits = fitted(before, {}, length, even=True)
         batches = num_batches(length, 8, fits["num_steps"], "consecutive")
         if num_batches(length, 8, 64, "consecutive") < FEW_BATCHES:
             assert batches * fits["num_steps"] > length // 8 - 1 - batches
         assert words(length, length, before, fits) is None
-    assert fitted(shape(8, 64), {"num_steps": 64}, 1000) == shape(8, 64)
-    assert fitted(shape(8, 64, "random"), {}, 1000) == shape(8, 64, "random")
-    assert fitted(shape(8, 64), {}, 100_000) == shape(8, 64)
+    assert fitted(shape(8, 64), {"num_steps": 64}, 1000, even=True) == shape(8, 64)
+    assert fitted(shape(8, 64, "random"), {}, 1000, even=True) == shape(8, 64, "random")
+    assert fitted(shape(8, 64), {}, 100_000, even=True) == shape(8, 64)
+    assert fitted(shape(8, 64), {}, 1000) == shape(8, 64)
