@@ -13,7 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from model.training import PRESETS, TrainingOptions
-from model.training.options import SETTINGS
+from model.training.options import MAX_EPOCHS, SETTINGS
 from model.training.setting import shown
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,8 +21,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 SPELLED = {"time_budget_s": "time-budget", "save_every_s": "save-every", "prefixes": "prefix"}
 # What people need first, in this order, in the panel that has no name of its own.
 FIRST = ("out", "corpus", "preset", "time_budget_s", "prefixes", "resume")
+BY_THE_TEXT = "by the text"
 PANELS = ("Text", "Time", "Model", "Training", "Validation and samples", "Machine", "Files")
-PRESET = "quick"  # whose values the help shows
+PRESET = "best"  # where none is named; its values are what the help shows
 
 
 def with_training_options(command: Command) -> Command:
@@ -38,13 +39,19 @@ def with_training_options(command: Command) -> Command:
 
 
 def _parameters() -> list[inspect.Parameter]:
-    defaults = {**vars(TrainingOptions()), **PRESETS[PRESET](0, 0, None)}
+    defaults = {**vars(TrainingOptions()), **_of_the_preset()}
     found = []
     for name, held in get_type_hints(TrainingOptions).items():
         annotation = (list[str] if held == tuple[str, ...] else held) | None
         option = _option(name, defaults[name])
         found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation))
     return found
+
+
+def _of_the_preset() -> dict[str, Any]:
+    """Its settings; what it makes of the text is in words."""
+    small, large = (PRESETS[PRESET](num_chars, 1, None) for num_chars in (1_000, 10**9))
+    return {name: large[name] if small.get(name) == large[name] else BY_THE_TEXT for name in large}
 
 
 def _option(name: str, default: Any) -> Any:
@@ -62,7 +69,9 @@ def _option(name: str, default: Any) -> Any:
 
 
 def _words(default: Any) -> str:
-    """A default as the help shows it: nothing where it is off."""
+    """A default as the help shows it: nothing where it is off, or has no end."""
+    if default == MAX_EPOCHS:
+        return ""
     if isinstance(default, bool):
         return "on" if default else ""
     return shown(default) if isinstance(default, int | float) else default or ""

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from model import checkpoint as checkpoints
 from model.training import Trainer
+from model.training.ending import reason_in_words
 from model.training.report import events
 from model.training.run import run
 from nextchar.facts import tell
@@ -73,7 +74,9 @@ def _print(event: events.Event, trainer: Trainer, out: Path) -> None:
     elif isinstance(event, events.Advice):
         console.print(event.text, style="yellow")
     elif isinstance(event, events.Finished):
-        console.print(f"{event.reason} after {event.epoch} epochs, {event.seconds:.1f} s; {_left(event, trainer, out)}")
+        why = reason_in_words(event.reason, trainer.options, trainer.position)
+        epochs = f"{event.epoch:,} epoch{'' if event.epoch == 1 else 's'}"
+        console.print(f"{why}: {epochs}, {event.seconds:.1f} s; {_left(event, trainer, out)}")
 
 
 def _left(event: events.Finished, trainer: Trainer, out: Path) -> str:

@@ -15,6 +15,7 @@ from model.text.learnable import check_learnable
 from model.text.source import Source
 from model.training import PRESETS, Trainer, TrainingOptions, presets
 from model.training.options import check
+from model.training.planning import plan
 from model.training.report.journal import check_tensorboard
 from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot
 from nextchar.idle import SETTINGS, TRAIN, idle, warn, warn_of_idle
@@ -89,7 +90,7 @@ def train(
     """Trains a character-level recurrent language model on a text and saves it under --out.
 
     A setting that is not given is the preset's, or with --resume what it was.
-    Defaults in parentheses are those of the preset quick.
+    Defaults in parentheses are those of the preset best.
 
     Ctrl-C and SIGTERM end it after the batch under way, with what there is saved.
 
@@ -125,12 +126,16 @@ def train(
         rules = rules_for(corpora, preset, keep_case, keep_newlines, before)
         encoded = open_corpus(Source(corpora, encoding, errors, join, max_chars), rules, out)
         if snapshot is None or preset is not None:
-            chosen = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
-            options = TrainingOptions(**chosen)
+            size = {} if snapshot is None else {"hidden_dim": snapshot.facts["options"]["hidden_dim"]}
+            planned = plan(preset or PRESET, encoded, {**size, **given})
+            options, lines = planned.options, planned.lines
         else:  # of an earlier version, maybe
+            lines = ()
             options = TrainingOptions.from_record(presets.with_given(snapshot.facts["options"], given))
         check_learnable(encoded)
         trainer = Trainer(encoded, options)
+        for line in lines:
+            console.print(line)
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
         warn(idle(SETTINGS, vars(trainer.options), given))

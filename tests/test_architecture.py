@@ -94,7 +94,16 @@ ROOMS = {
     ),
     "model/training/ending.py": "model/training/options.py model/training/position.py",
     "model/training/optimisation/": "model/arrays.py model/config.py model/kernels/ model/training/options.py",
-    "model/training/presets.py": "model/errors.py model/kernels/ model/training/options.py",
+    "model/training/fitting.py": "model/text/",
+    "model/training/presets.py": "model/errors.py model/kernels/ model/text/ model/training/options.py",
+    "model/training/speed.py": (
+        "model/text/ model/training/backend.py model/training/options.py model/training/report/ "
+        "model/training/trainer.py"
+    ),
+    "model/training/planning.py": (
+        "model/text/ model/training/fitting.py model/training/options.py model/training/presets.py "
+        "model/training/speed.py"
+    ),
     "model/training/backend.py": "model/arrays.py model/training/optimisation/",
     "model/training/backends/": (
         "model/arrays.py model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
@@ -120,8 +129,8 @@ ROOMS = {
     "model/training/__main__.py": "model/text/ model/training/__init__.py",
     "nextchar/terminal.py": "",
     "nextchar/progress.py": (
-        "model/checkpoint.py model/training/__init__.py model/training/report/events.py model/training/run.py "
-        "nextchar/facts.py nextchar/terminal.py"
+        "model/checkpoint.py model/training/__init__.py model/training/ending.py model/training/report/events.py "
+        "model/training/run.py nextchar/facts.py nextchar/terminal.py"
     ),
     "nextchar/benchmarks/": (
         "model/__init__.py model/arrays.py model/checkpoint.py model/config.py model/decoding/ model/engines/ "
@@ -154,10 +163,10 @@ ROOMS = {
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
-        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/learnable.py model/text/source.py "
-        "model/training/__init__.py model/training/options.py model/training/presets.py "
-        "model/training/report/journal.py model/training/run.py nextchar/idle.py nextchar/options.py "
-        "nextchar/progress.py nextchar/rules.py nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/learnable.py "
+        "model/text/source.py model/training/__init__.py model/training/options.py model/training/planning.py "
+        "model/training/presets.py model/training/report/journal.py model/training/run.py nextchar/idle.py "
+        "nextchar/options.py nextchar/progress.py nextchar/rules.py nextchar/terminal.py"
     ),
     "nextchar/start.py": "nextchar/__main__.py",
     "nextchar/__main__.py": (  # by name, when one is called

@@ -31,6 +31,7 @@ class Position:
     changed: list[str] = field(default_factory=list)  # options that were others in an earlier part of the run
     # One row per epoch: epoch, seconds, training perplexity, validation perplexity.
     history: list[tuple[int, float, float, float | None]] = field(default_factory=list)
+    stalled: float = 0.0  # the largest share of the patience that ever went by without a new best
 
     def to_facts(self) -> dict[str, Any]:
         return asdict(self)

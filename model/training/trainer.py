@@ -196,6 +196,7 @@ class Trainer:
         done = self._figures(epoch, at.loss_sum, at.batch, loss, memorised, best)
         if loss is not None:
             at.rises = 0 if best else at.rises + 1
+            at.stalled = ending.stalled(options, at)
         self._keep_if_best(epoch, loss)
         at.epoch, at.batch, at.train_perplexity = epoch, 0, done.train_perplexity
         at.history.append((epoch, round(at.seconds, 3), done.train_perplexity, done.validation_perplexity))

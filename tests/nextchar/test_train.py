@@ -84,7 +84,9 @@ def test_a_killed_run_that_is_taken_up_ends_with_the_bytes_of_one_that_was_not(t
 
 def test_a_run_leaves_figures_a_picture_and_samples_and_is_not_repeated(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    assert "epoch 12" in call(text, out, *SMALL, "--tensorboard")[1]
+    output = call(text, out, *SMALL, "--tensorboard")[1]
+    assert "epoch 12" in output
+    assert "--epochs 12 are done: 12 epochs, " in output
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     wanted = (
         "epoch epoch_seconds chars_per_second train_perplexity validation_perplexity learning_rate grad_norm memorised"
@@ -143,7 +145,7 @@ def test_a_run_goes_on_with_the_settings_it_had_and_others_are_refused_by_name(t
     assert call(text, out, *SMALL, "--epochs=1", "--keep-newlines", "--keep-case")[0] == 0
     before = files(out)
     for flags, words in {
-        ("--seed=1", "--learning-rate=0.5"): "learning_rate was 0.004, now 0.5, seed was 0, now 1 (--override",
+        ("--seed=1", "--learning-rate=0.5"): "learning_rate was 0.01, now 0.5, seed was 0, now 1 (--override",
         ("--validation-fraction=0.2", "--override"): "validation_fraction was 0.1, now 0.2 (no run can",
         ("--no-keep-newlines",): "another text",
         ("--overwrite",): "resume: goes on with the run that --overwrite would remove",
@@ -189,6 +191,40 @@ def test_steps_alone_end_a_run_and_twice_the_same_way(text: Path, tmp_path: Path
     assert records[0]["epochs"] > 16
     assert records[0]["options"]["time_budget_s"] is None
     assert tensors(outs[0]) == tensors(outs[1])
+
+
+def test_a_text_of_180_characters_trains_and_says_how(text: Path, tmp_path: Path) -> None:
+    """With no setting but the size, which makes it quick."""
+    text.write_text(TEXT[:180])
+    code, output = call(text, tmp_path / "model", "--hidden-dim=8", "--pred-len=5")
+    assert code == 0
+    for line in (
+        "180 characters are too few to hold some out: 200 updates, and no validation",
+        "batch 4 × 16 steps, so that 180 characters fill one",
+        "--steps 200 are done: ",
+    ):
+        assert line in output
+    assert checkpoints.load(tmp_path / "model").training["repeatable"] is True
+    code, output = call(text, tmp_path / "other", "--batch-size=32", "--num-steps=64")
+    assert (code, output) == (
+        1, "the text has 180 characters; batch_size 32 with num_steps 64 needs 2080; "
+        "batch_size 2 with num_steps 64 would fit\n",
+    )  # fmt: skip
+
+
+def test_the_best_preset_is_the_default_and_says_why_it_ended(text: Path, tmp_path: Path) -> None:
+    quick = ["--hidden-dim=8", "--pred-len=5", "--patience=2", "--eval-every=1", "--learning-rate=0.2"]
+    code, output = call(text, tmp_path / "model", *quick)
+    record = checkpoints.load(tmp_path / "model").training
+    assert (code, record["ended"], record["options"]["cell"]) == (0, "patience", "lstm")
+    assert f"validation has not improved for 2 validations (since epoch {record['best_epoch']}): " in output
+
+
+def test_a_run_whose_size_was_measured_goes_on_with_that_size(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    assert call(text, out, "--preset=best", "--hidden-dim=8", "--pred-len=5", "--epochs=1")[0] == 0
+    assert call(text, out, "--preset=best", "--pred-len=5", "--epochs=2", "--resume")[0] == 0
+    assert checkpoints.load(out).config.hidden_dim == 8
 
 
 def test_a_name_that_would_never_be_served_is_refused_before_anything_is_written(text: Path, tmp_path: Path) -> None:

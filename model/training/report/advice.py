@@ -13,17 +13,17 @@ LIKELY_RATES = {"adam": 0.01, "sgd": 0.2}  # a rate above is not suggested: the 
 
 
 def overfitting(options: TrainingOptions, best_epoch: int, rises: int) -> str | None:
-    """After `rises` validations without a new best, once."""
-    if rises != RISES:
+    """After so many validations without a new best, once: RISES, or as many as end the run."""
+    if rises != (options.patience or RISES):
         return None
     more = "raise --dropout-output" if options.dropout_output else "set --dropout-output 0.2"
     why = "the model learns the text by heart"
     if options.validation == "end":
         why += ", or its end is unlike the rest (--validation spread measures in several places)"
     return (
-        f"validation has been worse than at epoch {best_epoch} for {rises} validations while training goes on: "
+        f"validation has been worse than at epoch {best_epoch} for {rises} validations while training went on: "
         f"{why}. The best parameters are kept; {more}, lower --hidden-dim, "
-        f"bring more text, or stop early with --patience {RISES}"
+        f"{'or bring more text' if options.patience else f'bring more text, or stop early with --patience {RISES}'}"
     )
 
 

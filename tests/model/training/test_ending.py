@@ -45,6 +45,36 @@ def test_what_ends_a_run_between_two_epochs(at: Position, reason: str | None) ->
     assert ending.reason_to_end(options, at) == reason
 
 
+def test_patience_that_went_by_is_progress_and_never_comes_back() -> None:
+    options, at = TrainingOptions(epochs=100, patience=4), Position(epoch=10, best_epoch=1)
+    seen = []
+    for rises in (0, 1, 2, 0, 1, 3):
+        at.rises = rises
+        at.stalled = ending.stalled(options, at)
+        seen.append(ending.progress(options, at, 5))
+    assert seen == [0.1, 0.25, 0.5, 0.5, 0.5, 0.75]
+    assert ending.counted_progress(options, at, 5) == 0.75  # no clock has a say in it
+    without = TrainingOptions(epochs=100)
+    assert ending.stalled(without, Position(rises=50)) == 0.0
+    assert ending.progress(without, at, 5) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("epochs", "--epochs 16 are done"),
+        ("steps", "--steps 1 is done"),
+        ("time", "the time budget of 60 s is used up"),
+        ("patience", "validation has not improved for 12 validations (since epoch 1,040)"),
+        ("stopped", "stopped before its end"),
+        ("diverged", "training diverged in epoch 2,001"),
+    ],
+)
+def test_why_a_run_ended_is_told_in_words(reason: str, words: str) -> None:
+    options = TrainingOptions(epochs=16, steps=1, time_budget_s=60.0, patience=12)
+    assert ending.reason_in_words(reason, options, Position(epoch=2000, best_epoch=1040, rises=12)) == words
+
+
 def test_a_run_without_other_ends_goes_on_to_its_epochs() -> None:
     at = Position(epoch=199, rises=10**6, step=10**9, seconds=1e12)
     assert ending.reason_to_end(TrainingOptions(), at) is None

@@ -332,6 +332,21 @@ def test_the_best_parameters_by_validation_are_kept_and_patience_ends_training()
     assert any(isinstance(e, events.Advice) and "by heart" in e.text for e in happened)
 
 
+def test_the_rate_falls_while_validation_does_not_improve_and_the_run_stays_repeatable() -> None:
+    noise = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 900))
+    options = TrainingOptions(**{
+        **SMALL, "hidden_dim": 64, "epochs": 1_000_000, "validation_fraction": 0.3, "patience": 4, "time_budget_s": 1e6,
+        "schedule": "linear", "hold": 0.5,
+    })  # fmt: skip
+    trainer = Trainer(encode(Corpus("noise", noise, ""), TextRules()), options)
+    happened = list(trainer.events())
+    # An epoch's line has the rate before its validation: a quarter, half and three quarters of the patience are over.
+    *_, second, third, last = (e.learning_rate for e in epochs_of(happened))
+    assert (second, third, last) == pytest.approx((0.01, 0.01, 0.005), abs=1e-4)
+    assert trainer.checkpoint().training["repeatable"] is True
+    assert trainer.checkpoint().training["ended"] == "patience"
+
+
 def test_request_stop_ends_after_the_batch_under_way() -> None:
     trainer = Trainer(corpus(), TrainingOptions(**SMALL))
     happened = []

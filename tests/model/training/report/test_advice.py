@@ -23,6 +23,12 @@ def test_only_what_is_measured_in_several_places_is_by_heart_without_a_doubt() -
     assert "unlike" not in (overfitting(TrainingOptions(), 7, 3) or "")
 
 
+def test_where_patience_ends_the_run_overfitting_is_told_then_and_stopping_early_is_not_advised() -> None:
+    options = TrainingOptions(patience=12)
+    assert [rises for rises in range(20) if overfitting(options, 7, rises) is not None] == [12]
+    assert "--patience" not in (overfitting(options, 7, 12) or "")
+
+
 def test_dropout_is_set_where_there_is_none_and_raised_where_there_is() -> None:
     assert "set --dropout-output 0.2" in (overfitting(TrainingOptions(), 1, RISES) or "")
     assert "raise --dropout-output," in (overfitting(TrainingOptions(dropout_output=0.1), 1, RISES) or "")
