@@ -1,6 +1,8 @@
 """A loaded model as people use it: text in, text out. Many prefixes in one call, of any lengths.
 
 Knows nothing of HTTP; the server decodes through `model.decoding` too, and shares `prepare` with this.
+
+Longer than a page because `generate` and `pieces` both name every option.
 """
 
 from __future__ import annotations
@@ -137,8 +139,11 @@ class LanguageModel:
         """What `generate` returns, as it is written. Raises as `generate`, before the first piece is asked for."""
         if isinstance(prefixes, str):
             raise OptionError("prefixes", "is one string; give a list of them")
-        if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
-            raise OptionError("stop", f"{show(stop)} is not a list of texts of at least one character")
+        if isinstance(stop, str):
+            raise OptionError("stop", "is one string; give a list of them")
+        for text in stop:
+            if not isinstance(text, str) or not text:
+                raise OptionError("stop", f"{show(text)} is not a text of at least one character")
         _check_whole("num_chars", num_chars, 0, MAX_CHARS)
         _check_whole("n", n, 1, MAX_SEED)
         check_end(end, self.vocabulary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,14 +12,11 @@ import typer
 
 import model
 from model.errors import NextcharError, OptionError, UnknownCharactersError, show
-from model.language_model import Generation, LanguageModel
-from model.sampling.options import MAX_SEED
-from model.seeds import draw_seed
+from model.language_model import LanguageModel
 from nextchar.prefixes import Prefix, from_arguments, from_file, unescaped
 from nextchar.terminal import Program
-from nextchar.written import File, InOrder, Screen
-
-DRAWS = 20  # texts drawn at most for each that --unique is to find
+from nextchar.writing import DRAWS, write
+from nextchar.written import File, Screen
 
 program = Program(add_completion=False)
 
@@ -87,15 +83,17 @@ def generate(
         "unknown": unknown,
     }
     try:
+        if overwrite and output is None:
+            raise typer.BadParameter("--overwrite has no effect without --output")
         asked = from_arguments(prefixes or []) + (from_file(prefix_file) if prefix_file is not None else [])
         if not (asked or interactive or prefix_file is not None):
             raise typer.BadParameter("give at least one prefix, --prefix-file or --interactive")
         with File(output, as_json, overwrite) if output else contextlib.nullcontext(Screen(as_json)) as out:
             lm = model.load(checkpoint, device, engine)
             lm.pieces([], **options)  # raises for an option that is not allowed
-            _say_unmatchable(lm, options["stop"])
+            _say_without_effect(lm, options)
             good = [prefix for prefix in asked if _is_known(lm, prefix, unknown)]
-            _write(lm, good, options, unique, out)
+            write(lm, good, options, unique, out)
             while interactive and (line := _ask()):
                 _write_one_more(lm, Prefix(unescaped(line)), options, unique, out)
     except NextcharError as error:
@@ -110,17 +108,23 @@ def generate(
         raise typer.Exit(1)
 
 
-def _say_unmatchable(lm: LanguageModel, stops: Sequence[str]) -> None:
-    for text in stops:
+def _say_without_effect(lm: LanguageModel, options: dict[str, Any]) -> None:
+    usual = {"n": 1, "top_k": None, "top_p": 1.0, "seed": None}
+    idle = [f"--{name.replace('_', '-')}" for name, value in usual.items() if options[name] != value]
+    if options["temperature"] == 0 and idle:
+        print(f"greedy: no effect of {', '.join(idle)}; --temperature draws", file=sys.stderr)
+    for text in options["stop"]:
         if lm.vocabulary.known(text) != text:
             print(f"--stop {show(text)} holds a character that this model never writes", file=sys.stderr)
 
 
 def _is_known(lm: LanguageModel, prefix: Prefix, unknown: str) -> bool:
-    """Whether the model can read it; says why not."""
+    """Whether the model can read it; says why not. Raises OptionError for an `unknown` that there is not."""
     try:
         lm.prepare(prefix.text, unknown)
     except (OptionError, UnknownCharactersError) as error:
+        if isinstance(error, OptionError) and error.field == "unknown":
+            raise
         message = error.message if prefix.place and isinstance(error, OptionError) else error
         print(f"{prefix.place}: {message}" if prefix.place else message, file=sys.stderr)
         return False
@@ -133,72 +137,7 @@ def _write_one_more(
     """A mistyped prefix, or Ctrl-C while it writes, is no reason to leave."""
     if _is_known(lm, prefix, options["unknown"]):
         with contextlib.suppress(KeyboardInterrupt):
-            _write(lm, [prefix], options, unique, out)
-
-
-def _write(
-    lm: LanguageModel, prefixes: Sequence[Prefix], options: dict[str, Any], unique: bool, out: Screen | File
-) -> None:
-    if unique:
-        _write_different(lm, prefixes, options, out)
-    elif isinstance(out, Screen) and not out.as_json and len(prefixes) * options["n"] == 1:
-        _write_as_it_comes(lm, prefixes[0], options, out)
-    else:
-        _write_whole(lm, [prefix.text for prefix in prefixes], options, out.write)
-
-
-def _write_as_it_comes(lm: LanguageModel, prefix: Prefix, options: dict[str, Any], screen: Screen) -> None:
-    begun = False
-    try:
-        for piece in lm.pieces([prefix.text], **options):
-            text, begun = piece.text if begun else piece.prefix + piece.text, True
-            screen.show(text)
-    finally:
-        if begun:
-            screen.show("\n")
-
-
-def _write_whole(
-    lm: LanguageModel, texts: Sequence[str], options: dict[str, Any], write: Callable[[Generation], None]
-) -> None:
-    in_order = InOrder(write)
-    try:
-        for piece in lm.pieces(texts, **options):
-            in_order.take(piece)
-    except KeyboardInterrupt:
-        in_order.interrupt()
-        raise
-
-
-def _write_different(
-    lm: LanguageModel, prefixes: Sequence[Prefix], options: dict[str, Any], out: Screen | File
-) -> None:
-    """Of each prefix n texts that were not written before, as far as they are found."""
-    n, greedy = options["n"], options["temperature"] == 0
-    seen: set[str] = set()
-
-    def write(generation: Generation) -> None:
-        if generation.text not in seen:
-            seen.add(generation.text)
-            out.write(generation)
-
-    for prefix in prefixes:
-        first = draw_seed() if options["seed"] is None else options["seed"]
-        before, drawn = len(seen), 0
-        most = 1 if greedy else DRAWS * n
-        while len(seen) - before < n and drawn < most:
-            count = min(n - (len(seen) - before), most - drawn)
-            own = {**options, "n": count, "seed": (first + drawn) % (MAX_SEED + 1)}
-            _write_whole(lm, [prefix.text], own, write)
-            drawn += count
-        if n > 1 and len(seen) - before < n:
-            _say_too_few(prefix, len(seen) - before, n, drawn, greedy)
-
-
-def _say_too_few(prefix: Prefix, found: int, n: int, drawn: int, greedy: bool) -> None:
-    place = f"{prefix.place}: " if prefix.place else ""
-    why = "greedy writes one; give --temperature" if greedy else f"{drawn} were drawn"
-    print(f"{place}{found} different {'text' if found == 1 else 'texts'} instead of {n}: {why}", file=sys.stderr)
+            write(lm, [prefix], options, unique, out)
 
 
 def _ask() -> str:

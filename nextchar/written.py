@@ -40,11 +40,11 @@ class File:
     def __init__(self, path: Path, as_json: bool, overwrite: bool) -> None:
         self._path, self._part = path, path.with_name(path.name + ".part")
         self._as_json = as_json or path.suffix == ".jsonl"
+        if path.is_dir():
+            raise OptionError("output", f"{path} is a folder; give the name of a file")
         for taken in (self._path, self._part):
             if not overwrite and taken.exists():
                 raise OptionError("output", f"{taken} is there already; give another name, or --overwrite")
-        if path.is_dir():
-            raise OptionError("output", f"{path} is a folder; give the name of a file")
         self._stream: TextIO = self._part.open("w" if overwrite else "x", encoding="utf-8", newline="\n")
         self._written = 0
 

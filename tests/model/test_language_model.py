@@ -202,6 +202,17 @@ def test_a_text_that_ends_at_a_place_is_the_beginning_of_the_longer_one_alone_or
     assert len({len(one.generated) for one in found}) > 1, "the places are not all the same"
 
 
+def test_without_characters_of_its_own_a_text_finishes_what_the_prefix_began() -> None:
+    lm = writing("ab \n")
+    longer = lm.generate(["a", "b"], 60, temperature=1.0, seed=2, n=4)
+    for end, ends in (("line", "\n"), ("word", " \n")):
+        found = lm.generate(["a", "b"], 0, end=end, temperature=1.0, seed=2, n=4)
+        for short, full in zip(found, longer, strict=True):
+            at = next(at for at, character in enumerate(full.generated) if character in ends)
+            assert (short.generated, short.finish_reason) == (full.generated[:at], "end")
+        assert "" in {one.generated for one in found}
+
+
 def test_where_no_place_comes_a_text_ends_so_much_beyond() -> None:
     lm = writing("ab\n")
     lm.checkpoint.parameters["b_y"][0] = -1e9  # it never writes a line end
@@ -239,8 +250,9 @@ def test_what_cannot_be_written_is_named_before_the_first_piece_is_asked_for(lm:
     for options, message in (
         ({"n": 0}, "^n: 0 is not a whole number of at least 1$"),
         ({"n": True}, "^n: True is not a whole number of at least 1$"),
-        ({"stop": "一"}, "^stop: '一' is not a list of texts of at least one character$"),
-        ({"stop": ["一", ""]}, "^stop: a list is not a list of texts of at least one character$"),
+        ({"stop": "一"}, "^stop: is one string; give a list of them$"),
+        ({"stop": ["一", ""]}, "^stop: '' is not a text of at least one character$"),
+        ({"stop": [3]}, "^stop: 3 is not a text of at least one character$"),
         ({"end": "page"}, "^end: 'page' is not one of grapheme, word, line, document$"),
         ({"end": "line"}, "^end: this model has never seen the end of a line; it may be grapheme, word$"),
     ):

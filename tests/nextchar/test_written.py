@@ -63,7 +63,7 @@ def test_what_is_there_is_replaced_at_the_end_and_only_where_that_is_asked_for(t
         assert path.read_text("utf-8") == "mine"
     assert path.read_text("utf-8") == "分开\x1b\n"
     with pytest.raises(OptionError, match=r"is a folder"):
-        File(tmp_path, as_json=False, overwrite=True)
+        File(tmp_path, as_json=False, overwrite=False)
     (tmp_path / "cut.txt.part").write_text("of a run that was killed", "utf-8")
     with pytest.raises(OptionError, match=r"cut\.txt\.part is there already"):
         File(tmp_path / "cut.txt", as_json=False, overwrite=False)
