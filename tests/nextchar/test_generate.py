@@ -190,6 +190,7 @@ def test_one_text_is_written_as_it_comes_and_ctrl_c_keeps_what_there_is(saved: P
     assert text[: len(whole)] == whole
 
 
+@pytest.mark.slow  # test_written.py tells it of the parts
 def test_ctrl_c_keeps_what_there_is_of_several_texts_in_the_file_too(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     process = started(saved, "a", "b", "--num-chars", 10**9, "--output", path, "--stop", "本")

@@ -47,7 +47,7 @@ def test_the_fields_name_every_end_of_the_library() -> None:
     assert get_args(get_args(End.__value__)[0]) == ENDS
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     prefix=st.text(st.sampled_from(CHARACTERS), min_size=1, max_size=4),
     num_chars=st.integers(1, 40),
