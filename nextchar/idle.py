@@ -76,7 +76,7 @@ TRAIN = (
 )
 GENERATE = tuple(
     Idle(name, lambda o: o["temperature"] == 0, "while the likeliest is taken; give a --temperature above 0")
-    for name in ("top_k", "top_p", "seed")
+    for name in ("top_k", "top_p", "seed", "n")
 )
 SCORE = (
     Idle("encoding", lambda o: bool(o["texts"]) and o["file"] is None, "on texts of the command line"),
