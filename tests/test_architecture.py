@@ -75,7 +75,8 @@ ROOMS = {
         "model/processor.py model/text/"
     ),
     "model/language_model.py": (
-        "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/ model/seeds.py"
+        "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/ model/seeds.py "
+        "model/text/beginning.py"
     ),
     "model/__init__.py": "model/checkpoint.py model/engines/choice.py model/language_model.py",
     "model/evaluation.py": (
