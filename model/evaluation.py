@@ -11,7 +11,7 @@ import numpy as np
 from model.arrays import Float64s, zero_state
 from model.checkpoint import Checkpoint
 from model.errors import CorpusError, OptionError
-from model.text.corpus import check_max_chars
+from model.text.source import check_max_chars
 from model.training.backends.cpu.backend import CpuBackend
 
 STEPS = 256  # characters per call

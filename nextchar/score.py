@@ -15,7 +15,7 @@ import model
 from model import checkpoint as checkpoints
 from model.decoding.scoring import Score
 from model.errors import NextcharError, describe
-from model.text.corpus import decoded, read_text
+from model.text.corpus import read_text
 from nextchar.terminal import Program, escaped, json_line
 
 WIDTH = 140  # where there is no terminal to ask
@@ -30,7 +30,7 @@ def score(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to score; else standard input is one.")] = None,
     file: Annotated[
         str | None,
-        typer.Option(help="Score a text file, a zip of one, or an embedded corpus, without a line end at its end."),
+        typer.Option(help="Score a text file, a folder or zip of texts, or an embedded corpus, without a line end at its end."),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the file or of standard input.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="error, or skip: characters never seen in training.")] = "error",
@@ -46,7 +46,7 @@ def score(
         if file is not None:
             asked.append(_without_last_line_end(read_text(file, encoding)[1]))
         elif not texts:
-            asked.append(_without_last_line_end(decoded(sys.stdin.buffer.read(), encoding, "standard input")))
+            asked.append(_without_last_line_end(read_text("-", encoding)[1]))
         lm = model.load(checkpoint, device, engine)
         scores = [lm.score(text, unknown) for text in asked]
     except NextcharError as error:

@@ -12,7 +12,7 @@ from model import checkpoint as checkpoints
 from model.errors import CheckpointError, NextcharError, OptionError
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
-from model.text.source import Source
+from model.text.source import DOCUMENT_END, Source
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.report.journal import check_tensorboard
@@ -36,7 +36,14 @@ def _of_files(help: str) -> Any:
 @with_training_options
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
-    corpus: Annotated[str, typer.Option(help="A text file, a zip of one, or an embedded corpus: lyrics.")] = "lyrics",
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A text file, a folder or zip of them, - for standard input, or lyrics. Several are joined.",
+            show_default="lyrics",
+            metavar="TEXT",
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help=f"Settings to start from ({', '.join(PRESETS)}).", show_default=PRESET)
     ] = None,
@@ -47,7 +54,16 @@ def train(
             show_default=False,
         ),
     ] = False,
-    encoding: Annotated[str, typer.Option(help="Of the text file.", rich_help_panel=TEXT)] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Of the text files.", rich_help_panel=TEXT)] = "utf-8",
+    errors: Annotated[
+        str, typer.Option(help="For bytes that do not decode: strict, or replace.", rich_help_panel=TEXT)
+    ] = "strict",
+    join: Annotated[
+        str,
+        typer.Option(
+            help=f"Between texts: line, a line end; document, {DOCUMENT_END} after each.", rich_help_panel=TEXT
+        ),
+    ] = "line",
     max_chars: Annotated[
         int | None, typer.Option(help="Use only the first so many characters.", rich_help_panel=TEXT)
     ] = None,
@@ -101,7 +117,7 @@ def train(
         if not (resume or overwrite):
             check_free(out)
         rules = _rules(keep_case, keep_newlines, preset, snapshot)
-        encoded = open_corpus(Source((corpus,), encoding, max_chars=max_chars), rules, out)
+        encoded = open_corpus(Source(tuple(corpus or ["lyrics"]), encoding, errors, join, max_chars), rules, out)
         if snapshot is None or preset is not None:
             options = presets.settings(preset or PRESET, len(encoded.indices), len(encoded.vocabulary), given)
         else:

@@ -1,13 +1,16 @@
 """A corpus as training sees it: a vocabulary and one array of indices in the smallest type that holds them.
 
-A text in memory is encoded there. A large file is read twice, piece by piece, and its indices lie in a file on disk,
-so that memory does not grow with it.
+A text is read once, piece by piece. What is large lies in files on disk meanwhile, and its indices to the end, so that
+memory does not grow with it.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import tempfile
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,15 @@ import numpy as np
 
 from model.arrays import Unsigneds
 from model.errors import CorpusError
-from model.text.corpus import EMBEDDED, Corpus, check_max_chars, read_corpus, utf8
-from model.text.pieces import open_text, read_pieces
+from model.text.corpus import Corpus, utf8
+from model.text.pieces import Folding, cut
+from model.text.reader import PIECE_BYTES, Reader
 from model.text.rules import TextRules
 from model.text.source import Reading, Source
+from model.text.stored import written_in
 from model.text.vocabulary import Vocabulary
 
-LARGE_BYTES = 32 * 2**20  # files from this size on are streamed
+LARGE_BYTES = 32 * 2**20  # texts from this size on, in UTF-8, lie on disk
 
 
 @dataclass(frozen=True)
@@ -51,41 +56,54 @@ def encode(corpus: Corpus, rules: TextRules) -> EncodedCorpus:
 
 
 def open_corpus(source: Source, rules: TextRules, folder: Path | None = None) -> EncodedCorpus:
-    """What a person named, streamed where it is large. `folder` is where the indices of a large one lie."""
-    (corpus,) = source.corpora
-    path = Path(corpus)
-    if corpus not in EMBEDDED and path.is_file() and path.stat().st_size >= LARGE_BYTES:
-        with open_text(path) as file:
-            zipped = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-        if not zipped:
-            return replace(stream(path, rules, source.encoding, source.max_chars, folder), source=source)
-    return replace(encode(read_corpus(corpus, rules, source.encoding, source.max_chars), rules), source=source)
+    """What a person named. `folder` is where what is large lies; None: where temporary files do.
 
-
-def stream(
-    path: Path, rules: TextRules, encoding: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
-) -> EncodedCorpus:
-    """What `encode(read_corpus(path, …))` gives, in memory that does not grow with the text.
-
-    Raises CorpusError as that does, and for a text that cannot be cut (see `normalisation.last_cut`) for too long: one
-    that goes on without end in combining marks, points or capital sigmas.
+    Raises CorpusError for anything that cannot be read, decoded, cut (see `pieces.cut`) or kept.
     """
-    check_max_chars(max_chars)
+    reader, folding = Reader(source, folder), Folding(rules, source.max_chars)
     characters: set[str] = set()
-    digest, length = hashlib.sha256(), 0
-    for piece in read_pieces(path, rules, encoding, max_chars):
-        characters.update(piece)
-        digest.update(utf8(piece, path.name))
-        length += len(piece)
-    if not length:
-        raise CorpusError(f"{path.name} is empty")
-    vocabulary = Vocabulary(sorted(characters))
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    digest, length, size = hashlib.sha256(), 0, 0
+    with _kept(folder) as text, closing(reader.texts()) as texts:
+        for piece in folding.pieces(cut(texts, reader.name)):
+            data = utf8(piece, reader.name)
+            characters.update(piece)
+            digest.update(data)
+            length, size = length + len(piece), size + len(data)
+            with written_in(folder if size >= LARGE_BYTES else None):
+                text.write(data)
+        if not length:
+            raise CorpusError(f"{reader.name} is empty")
+        vocabulary = Vocabulary(sorted(characters))
+        text.seek(0)
+        pieces = codecs.iterdecode(iter(lambda: text.read(PIECE_BYTES), b""), "utf-8")
+        if size >= LARGE_BYTES:
+            with written_in(folder):
+                indices = _on_disk(pieces, vocabulary, length, folder)
+        else:
+            indices = _in_memory(pieces, vocabulary, length)
+    reading = replace(
+        reader.reading, line_ends=folding.line_ends, capitals=folding.capitals, line_starts=dict(folding.line_starts)
+    )
+    return EncodedCorpus(reader.name, digest.hexdigest(), rules, vocabulary, indices, source, reading)
+
+
+def _kept(folder: Path | None) -> tempfile.SpooledTemporaryFile[bytes]:
+    """A file for the text, in memory until it is large."""
+    return tempfile.SpooledTemporaryFile(LARGE_BYTES - 1, dir=None if folder is None else str(folder))
+
+
+def _in_memory(pieces: Iterable[str], vocabulary: Vocabulary, length: int) -> Unsigneds:
+    indices, at = np.empty(length, index_type(len(vocabulary))), 0
+    for piece in pieces:
+        indices[at : at + len(piece)] = vocabulary.encode(piece)
+        at += len(piece)
+    return indices
+
+
+def _on_disk(pieces: Iterable[str], vocabulary: Vocabulary, length: int, folder: Path | None) -> Unsigneds:
     dtype = index_type(len(vocabulary))
     with tempfile.TemporaryFile(dir=folder) as file:  # it has no name, and is gone once nothing maps it
-        for piece in read_pieces(path, rules, encoding, max_chars):
+        for piece in pieces:
             file.write(vocabulary.encode(piece).astype(dtype).tobytes())
         file.flush()
-        indices = np.memmap(file, dtype=dtype, mode="r", shape=(length,))
-    return EncodedCorpus(path.name, digest.hexdigest(), rules, vocabulary, indices)
+        return np.memmap(file, dtype=dtype, mode="r", shape=(length,))

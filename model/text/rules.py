@@ -34,8 +34,15 @@ class TextRules:
 
     def apply(self, text: str) -> str:
         """The text as the model sees it. Applying it twice changes nothing more."""
+        return self.fold_line_ends(self.with_line_ends(text))
+
+    def with_line_ends(self, text: str) -> str:
+        """The text as the model sees it, but that its line ends stay, as LF."""
         text = nfc(text)
         if self.lowercase:
             text = nfc(text.lower())  # lower() can decompose: 'İ' becomes 'i' and a combining dot
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def fold_line_ends(self, text: str) -> str:
+        """The text as the model sees it, of one whose line ends stayed."""
         return text.replace("\n", " ") if self.newlines == "space" else text

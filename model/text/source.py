@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from model.errors import CorpusError, show
+
+ERRORS = ("strict", "replace")
 JOINS = ("line", "document")  # what stands between two documents: a line end, or DOCUMENT_END after each
 DOCUMENT_END = "␃"  # U+2403; one character, so that a model learns it as any other, and people see it
 OPENING = 60  # characters of a text that people are shown as they were read
@@ -24,6 +27,17 @@ class Source:
     errors: str = "strict"
     join: str = "line"
     max_chars: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("errors", self.errors, ERRORS), ("join", self.join, JOINS)):
+            if value not in allowed:
+                raise CorpusError(f"{name}: {show(value)} is not one of {', '.join(allowed)}")
+        check_max_chars(self.max_chars)
+
+
+def check_max_chars(max_chars: int | None) -> None:
+    if max_chars is not None and max_chars < 1:
+        raise CorpusError(f"max_chars: {max_chars} must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from model.processor import available_cores
 from model.text.encoding import EncodedCorpus
+from model.text.source import DOCUMENT_END
 from model.training.backend import Backend
 from model.training.optimisation.objective import perplexity
 from model.training.options import TrainingOptions
@@ -47,7 +48,10 @@ def training_record(run: Run) -> dict[str, Any]:
     diverged = run.ended == "diverged"
     return {
         "options": asdict(options),
-        "corpus": {"name": run.corpus.name, "sha256": run.corpus.sha256, "chars": len(run.corpus.indices)},
+        "corpus": {
+            "name": run.corpus.name, "sha256": run.corpus.sha256, "chars": len(run.corpus.indices),
+            "document_end": DOCUMENT_END if run.corpus.source.join == "document" else None,
+        },
         "ended": run.ended,  # epochs, steps, time, patience, stopped or diverged; null: not yet
         "diverged_in_epoch": at.epoch + 1 if diverged else None,
         "repeatable": not (at.timed or at.changed or run.ended in (None, "stopped")),
