@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from model.arrays import Float32s
+from model.text.source import Reading
 from model.text.vocabulary import Vocabulary
 
 MAX_FIRST_CHARACTERS = 1000  # in a record
@@ -29,22 +30,25 @@ class Beginning:
     first: Float32s | None = None
 
 
-def starts_record(line_starts: Mapping[str, int]) -> dict[str, Any]:
-    """What a training record keeps of how lines begin: the commonest first characters, the commonest first."""
-    return {"first_characters": dict(Counter(line_starts).most_common(MAX_FIRST_CHARACTERS))}
+def starts_record(reading: Reading) -> dict[str, Any]:
+    """What a training record keeps of how texts begin: with the commonest first characters of lines."""
+    return {
+        "documents": len(reading.documents),
+        "first_characters": dict(Counter(reading.line_starts).most_common(MAX_FIRST_CHARACTERS)),
+    }
 
 
 def beginning(record: Mapping[str, Any], vocabulary: Vocabulary, bias: Float32s) -> Beginning:
     """After the end of a document, else after a line end, else with the first characters of the record's lines.
 
-    A line end that only stands at the end of the text is none: the model never saw what follows it. Records of earlier
-    versions say nothing of lines. Then a text begins after a space, which line ends became by the chapter's rules, and
-    where there is none with what the model expects before it has read anything: a state of zeros gives the bias of the
-    output layer, (V,), as logits.
+    Of one document, or one line, the end says nothing: the model never saw what follows it. Records of earlier versions
+    say nothing of lines. Then a text begins after a space, which line ends became by the chapter's rules, and where
+    there is none with what the model expects before it has read anything: a state of zeros gives the bias of the output
+    layer, (V,), as logits.
     """
     places = {character: place for place, character in enumerate(vocabulary.characters)}
     end = _inside(record, "corpus", "document_end")
-    if isinstance(end, str) and end in places:
+    if isinstance(end, str) and end in places and _inside(record, "starts", "documents") != 1:
         return Beginning(end)
     counts = _first_characters(record, places)
     if "\n" in places and sum(counts.values()) != 1:

@@ -12,7 +12,7 @@ import pytest
 from model import checkpoint as checkpoints
 from model.plain_record import read_record
 from model.text.beginning import MAX_FIRST_CHARACTERS, NEVER, beginning, starts_record
-from model.text.source import DOCUMENT_END
+from model.text.source import DOCUMENT_END, Reading
 from model.text.vocabulary import Vocabulary
 from tests.models import random_checkpoint
 
@@ -44,6 +44,12 @@ def test_else_behind_a_line_end() -> None:
 
 def test_else_with_a_character_as_lines_begin() -> None:
     assert begun("abc ", starts=STARTS) == ("", logits(0, 1, 3, 0))
+
+
+def test_the_end_of_the_only_document_says_nothing() -> None:
+    ends = {"document_end": DOCUMENT_END}
+    for documents, read in ((1, "\n"), (2, DOCUMENT_END), ("1", DOCUMENT_END), (None, DOCUMENT_END)):
+        assert begun(f"ab\n{DOCUMENT_END}", corpus=ends, starts={"documents": documents}) == (read, None)
 
 
 def test_a_line_end_that_nothing_follows_says_nothing() -> None:
@@ -110,10 +116,11 @@ def test_a_record_that_no_number_can_hold_is_read_without_it() -> None:
 
 def test_the_commonest_are_recorded_and_survive_a_file() -> None:
     counts = {chr(0x4E00 + place): place + 1 for place in range(MAX_FIRST_CHARACTERS + 5)}
-    kept = starts_record(counts)
+    kept = starts_record(Reading(("a", "b"), line_starts=counts))
     assert len(kept["first_characters"]) == MAX_FIRST_CHARACTERS
     assert min(kept["first_characters"].values()) == 6
-    assert starts_record({}) == {"first_characters": {}}
+    assert kept["documents"] == 2
+    assert starts_record(Reading()) == {"documents": 0, "first_characters": {}}
     assert read_record(json.dumps(kept)) == kept
 
 

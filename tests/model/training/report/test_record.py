@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +15,7 @@ from model.plain_record import worded
 from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
+from model.text.source import Reading
 from model.training import Trainer, TrainingOptions
 from model.training.position import Position
 from model.training.report import record as module
@@ -34,9 +36,16 @@ def test_it_holds_what_it_takes_to_train_again() -> None:
     options: dict[str, Any] = {"cell": "gru", "prefixes": ("the",), "steps": 5, "seed": 3}
     record = json.loads(json.dumps(worded(training_record(trainer(**options))), allow_nan=False))
     assert TrainingOptions.from_record(record["options"]) == trainer(**options).options
-    assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450}
+    assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450, "document_end": None}
     assert record["versions"]["numpy"] == np.__version__
     assert record["backend"] == "cpu"
+
+
+def test_it_says_how_texts_begin() -> None:
+    reading = Reading(("one", "two"), line_starts={"t": 2, "q": 5})
+    made = trainer()
+    made.corpus = replace(made.corpus, reading=reading)
+    assert training_record(made)["starts"] == {"documents": 2, "first_characters": {"q": 5, "t": 2}}
 
 
 def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.MonkeyPatch) -> None:
