@@ -6,7 +6,7 @@ Knows nothing of HTTP; the server decodes through `model.decoding` too, and shar
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,32 +14,48 @@ import numpy as np
 from model.arrays import Int64s
 from model.checkpoint import Checkpoint
 from model.decoding.beginning import choose_first
-from model.decoding.decoder import BatchDecoder
 from model.decoding.engine import Engine
 from model.decoding.row import ALL, Row
 from model.decoding.scoring import Score, score
 from model.errors import OptionError, show
-from model.sampling.options import Sampling
+from model.sampling.options import MAX_SEED, Sampling
 from model.seeds import draw_seed
 from model.text.beginning import beginning
+from model.text.boundaries import CONTEXT_CHARS, check_end, most_chars
+from model.text.ending import EndWatcher
+from model.writing import Text, write
 
-MAX_ROWS = 256  # decoded at once; more wait for a place
 MAX_CHARS = 2**53  # of one text, as positions are counted in 64 bits
-CALL_S = 0.02  # about how long one engine call may take; nobody waits for its parts
 UNKNOWN_RULES = ("error", "skip")
 
 
 @dataclass(frozen=True)
 class Generation:
-    """text = prefix, as the model saw it, + generated. The seed gives the same text again; None where it was greedy."""
+    """text = prefix, as the model saw it, + generated. The seed gives the same text again; None where it was greedy.
+
+    finish_reason: "length", "stop" for a stop string, "end" for the place that was asked for with `end`.
+    """
 
     prefix: str
     generated: str
     seed: int | None
+    finish_reason: str = "length"
 
     @property
     def text(self) -> str:
         return self.prefix + self.generated
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What was written since the piece before of the same text. index: its place in what `generate` returns.
+
+    generation: the whole text, with its last piece, which may be empty; else None.
+    """
+
+    index: int
+    text: str
+    generation: Generation | None
 
 
 class LanguageModel:
@@ -86,49 +102,107 @@ class LanguageModel:
         prefixes: Sequence[str],
         num_chars: int = 100,
         *,
+        n: int = 1,
+        stop: Sequence[str] = (),
+        end: str | None = None,
         temperature: float = 0.0,
         top_k: int | None = None,
         top_p: float = 1.0,
         seed: int | None = None,
         unknown: str = "error",
     ) -> list[Generation]:
-        """What the model writes after each prefix: exactly num_chars new characters, greedy unless temperature > 0.
+        """What the model writes after each prefix, greedy unless temperature > 0: n texts, the ith with seed + i.
+
+        Exactly num_chars new characters, or up to one of the `stop` strings. With `end`, one of ENDS, the text goes on
+        to the first such place, by at most MAX_BEYOND characters.
 
         An empty prefix begins where a text begins.
 
         The same prefix and seed give the same text, alone or among others. Without a seed each prefix gets one of its
         own. Raises OptionError and UnknownCharactersError.
         """
+        pieces = self.pieces(
+            prefixes,
+            num_chars,
+            n=n,
+            stop=stop,
+            end=end,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            unknown=unknown,
+        )
+        whole = {piece.index: piece.generation for piece in pieces if piece.generation is not None}
+        return [whole[index] for index in range(len(whole))]
+
+    def pieces(
+        self,
+        prefixes: Sequence[str],
+        num_chars: int = 100,
+        *,
+        n: int = 1,
+        stop: Sequence[str] = (),
+        end: str | None = None,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        unknown: str = "error",
+    ) -> Iterator[Piece]:
+        """What `generate` returns, as it is written. Raises as `generate`, before the first piece is asked for."""
         if isinstance(prefixes, str):
             raise OptionError("prefixes", "is one string; give a list of them")
-        if type(num_chars) is not int or num_chars < 0:
-            raise OptionError("num_chars", f"{num_chars!r} is not a whole number of at least 0")
-        if num_chars > MAX_CHARS:
-            raise OptionError("num_chars", f"{show(num_chars)} is not at most {MAX_CHARS}")
+        if isinstance(stop, str) or not all(isinstance(text, str) and text for text in stop):
+            raise OptionError("stop", f"{show(stop)} is not a list of texts of at least one character")
+        _check_whole("num_chars", num_chars, 0, MAX_CHARS)
+        _check_whole("n", n, 1, MAX_SEED)
+        check_end(end, self.vocabulary)
         sampling = Sampling(temperature, top_k, top_p, seed)
-        prepared = [self.prepare_prefix(prefix, unknown) for prefix in prefixes]
-        seeds = [None if sampling.greedy else draw_seed() if seed is None else seed for _ in prefixes]
-        rows = []
-        if num_chars:
-            for (_, indices), own_seed in zip(prepared, seeds, strict=True):
-                row = Row(
-                    indices,
-                    num_chars,
-                    temperature=sampling.temperature,
-                    top_k=sampling.top_k or ALL,
-                    top_p=sampling.top_p,
-                    seed=own_seed or 0,
-                )
-                if not len(indices):
-                    assert self.beginning.first is not None
-                    choose_first(row, self.beginning.first)
-                rows.append(row)
-            _decode_all(self.engine, rows)
-        texts = [self.vocabulary.decode(row.text_indices()) for row in rows] or [""] * len(prepared)
-        return [
-            Generation(seen, generated, own_seed)
-            for (seen, _), generated, own_seed in zip(prepared, texts, seeds, strict=True)
-        ]
+        starts = [self._start(self.prepare_prefix(prefix, unknown), sampling) for prefix in prefixes]
+        return self._write(starts, num_chars, n, tuple(stop), end, sampling)
+
+    @staticmethod
+    def _start(prepared: tuple[str, Int64s], sampling: Sampling) -> _Start:
+        seen, indices = prepared
+        seed = None if sampling.greedy else draw_seed() if sampling.seed is None else sampling.seed
+        return _Start(seen, indices, seed)
+
+    def _write(
+        self, starts: list[_Start], num_chars: int, n: int, stop: tuple[str, ...], end: str | None, sampling: Sampling
+    ) -> Iterator[Piece]:
+        most = most_chars(num_chars, end)
+        if not most:
+            for index in range(len(starts) * n):
+                start = starts[index // n]
+                yield Piece(index, "", Generation(start.prefix, "", start.seed_of(index % n), "length"))
+            return
+
+        def text(index: int) -> Text:
+            start = starts[index // n]
+            row = Row(
+                start.indices,
+                most,
+                temperature=sampling.temperature,
+                top_k=sampling.top_k or ALL,
+                top_p=sampling.top_p,
+                seed=start.seed_of(index % n) or 0,
+            )
+            if not len(start.indices) and self.beginning.first is not None:
+                choose_first(row, self.beginning.first)
+            before = self.vocabulary.decode(start.indices[-CONTEXT_CHARS:])
+            return Text(index, row, EndWatcher(num_chars, stop, end, before))
+
+        written: dict[int, list[str]] = {}
+        texts = map(text, range(len(starts) * n))
+        for one, piece in write(self.engine, texts, self.vocabulary.decode):
+            written.setdefault(one.index, []).append(piece)
+            generation = None
+            if one.watcher.ending is not None:
+                start = starts[one.index // n]
+                whole = "".join(written.pop(one.index))
+                generation = Generation(start.prefix, whole, start.seed_of(one.index % n), one.watcher.ending)
+            yield Piece(one.index, piece, generation)
 
     def score(self, text: str, unknown: str = "error") -> Score:
         """How likely the model finds a text, character by character. Raises as `prepare`."""
@@ -136,19 +210,25 @@ class LanguageModel:
         return score(self.engine, seen, indices, clock=time.perf_counter)
 
 
+@dataclass(frozen=True)
+class _Start:
+    """A prefix as the model sees it, its indices, and the seed of its first text: None where it is greedy."""
+
+    prefix: str
+    indices: Int64s
+    seed: int | None
+
+    def seed_of(self, number: int) -> int | None:
+        return None if self.seed is None else (self.seed + number) % (MAX_SEED + 1)
+
+
+def _check_whole(field: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or value < least:
+        raise OptionError(field, f"{show(value)} is not a whole number of at least {least}")
+    if value > most:
+        raise OptionError(field, f"{show(value)} is not at most {most}")
+
+
 def _check_unknown(rule: str) -> None:
     if rule not in UNKNOWN_RULES:
         raise OptionError("unknown", f"{rule!r} is not one of {', '.join(UNKNOWN_RULES)}")
-
-
-def _decode_all(engine: Engine, rows: list[Row]) -> None:
-    decoder = BatchDecoder(engine, clock=time.perf_counter, tick_s=CALL_S)
-    waiting = (row for row in rows if row.steps)
-    while True:
-        while len(decoder) < MAX_ROWS and (row := next(waiting, None)) is not None:
-            decoder.admit(row)
-        if not len(decoder):
-            return
-        finished = decoder.tick()
-        if len(finished):
-            decoder.remove(finished)

@@ -163,7 +163,7 @@ def _row(name: str, counts: Counter[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation testing.")
-    parser.add_argument("modules", nargs="*", help="such as app/scheduling/stops.py; all where none is named")
+    parser.add_argument("modules", nargs="*", help="such as model/text/stops.py; all where none is named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants tested at once")
     parser.add_argument("--sample", type=int, help="mutants of each module; all where it is not given")
     options = parser.parse_args()

@@ -28,18 +28,18 @@ ROOMS = {
     "app/server/": "",
     "app/web_origin.py": "",
     "app/settings.py": "app/addresses.py app/web_origin.py model/errors.py model/versions.py",
-    "app/scheduling/": "app/refusals.py model/arrays.py model/decoding/ model/sampling/ model/text/vocabulary.py",
+    "app/scheduling/": "app/refusals.py model/arrays.py model/decoding/ model/sampling/ model/text/",
     "app/serving/": (
         "app/refusals.py app/scheduling/ app/settings.py model/__init__.py model/arrays.py model/checkpoint.py "
         "model/decoding/measure.py model/errors.py model/files.py model/language_model.py model/sampling/ "
-        "model/seeds.py model/versions.py"
+        "model/seeds.py model/text/boundaries.py model/versions.py"
     ),
     "app/wire/": "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py model/errors.py",
     "app/middleware/": "app/web_origin.py app/wire/ model/errors.py",
     "app/native/": (
         "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py app/serving/ app/settings.py app/wire/ "
         "model/arrays.py model/config.py model/decoding/measure.py model/decoding/scoring.py model/errors.py "
-        "model/sampling/options.py model/versions.py"
+        "model/sampling/options.py model/text/boundaries.py model/versions.py"
     ),
     "app/openai/": (
         "app/refusals.py app/scheduling/reply.py app/scheduling/requests.py app/serving/ app/settings.py app/wire/ "
@@ -74,9 +74,10 @@ ROOMS = {
         "model/arrays.py model/checkpoint.py model/config.py model/decoding/engine.py model/errors.py "
         "model/processor.py model/text/"
     ),
+    "model/writing.py": "model/arrays.py model/decoding/ model/text/ending.py",
     "model/language_model.py": (
         "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/ model/seeds.py "
-        "model/text/beginning.py"
+        "model/text/beginning.py model/text/boundaries.py model/text/ending.py model/writing.py"
     ),
     "model/__init__.py": "model/checkpoint.py model/engines/choice.py model/language_model.py",
     "model/evaluation.py": (

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from app.native import tokens as state_token
 from app.scheduling.requests import Result, Written
 from app.serving.question import Question
 from app.wire.long_json import Long
-from app.wire.schemas import Absent, FinishReason
+from app.wire.schemas import Absent
 from model.decoding.measure import Measured, part_of
 
+FinishReason = TypeAliasType(
+    "FinishReason",
+    Annotated[
+        Literal["length", "stop", "end"],
+        Field(
+            description="`length`: as many characters as were asked for, or as `end` allows at most; `stop`: a stop "
+            "string is complete; `end`: the text came to such a place as `end` names."
+        ),
+    ],
+)
 _LOGPROBS = "One for each character that was written; absent where `logprobs` was not asked for."
 _MODEL = "The name of the model that answered."
 

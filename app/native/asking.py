@@ -45,6 +45,7 @@ def question_of(
         seed=seed,
         n=fields.n,
         stop=tuple(fields.stop),
+        end=fields.end,
         logprobs=fields.logprobs,
         return_state=fields.return_state,
         stream=fields.stream,

@@ -60,8 +60,9 @@ class Place:
             )
         if len(self.seen) != request.n:
             raise OptionError(FIELD, f"is of {len(self.seen)} continuations; this request has n: {request.n}")
-        if max(self.seen) > request.num_chars:
-            raise OptionError(FIELD, f"is behind {max(self.seen)} characters; num_chars is {request.num_chars}")
+        if max(self.seen) > request.most_chars:
+            most = f"num_chars is {request.num_chars}" + (f", and end {request.end!r}" if request.end else "")
+            raise OptionError(FIELD, f"is behind {max(self.seen)} characters; {most}")
         if self.seed != first.seed:
             raise OptionError(FIELD, f"is of {_told(self.seed)}; this request is of {_told(first.seed)}")
 

@@ -15,6 +15,7 @@ from typing_extensions import TypeAliasType
 from app.scheduling.requests import MAX_INTEGER, MAX_LOGPROBS, MAX_N, MAX_STOP_CHARS, MAX_STOPS
 from app.wire.json_fields import JsonFields, list_of_one
 from model.sampling.options import MAX_SEED, MAX_TEMPERATURE, MAX_TOP_K, MIN_TEMPERATURE
+from model.text.boundaries import MAX_BEYOND
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
 # A name of its own in the document: of a choice without one that may be null, generators make several classes.
@@ -23,6 +24,16 @@ OnUnknown = TypeAliasType(
     Annotated[
         Literal["error", "skip"],
         Field(description="Characters never seen in training: `error` refuses them, `skip` leaves them out."),
+    ],
+)
+End = TypeAliasType(
+    "End",
+    Annotated[
+        Literal["grapheme", "word", "line", "document"],
+        Field(
+            description="`grapheme`: after a character as people see it; `word`: at a boundary of words; `line`: "
+            "before a line end; `document`: before the end of a document."
+        ),
     ],
 )
 _MODEL = "Which model answers; the default one if not given."
@@ -56,6 +67,11 @@ class GenerateFields(BaseModel):
         repr=False,
         description="The text ends before the first of these that is complete; of several complete at the same "
         "character, before the longest. Compared with what the model writes as they stand.",
+    )
+    end: End | None = Field(
+        None,
+        description="The text ends at the first such place at or after num_chars, "
+        f"or {MAX_BEYOND} characters beyond where there is none.",
     )
     n: int = Field(1, ge=1, le=MAX_N, description="How many continuations; each has a seed of its own.")
     logprobs: int | None = Field(

@@ -6,17 +6,26 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from app.openai.fields import CompletionBody
 from app.openai.prompts import Prompt
 from app.scheduling.requests import Result
 from app.serving.registry import Served
 from app.wire.long_json import Long
-from app.wire.schemas import Absent, FinishReason
+from app.wire.schemas import Absent
 from model.decoding.measure import Measured, joined, part_of
+
+CompletionFinishReason = TypeAliasType(
+    "CompletionFinishReason",
+    Annotated[
+        Literal["length", "stop"],
+        Field(description="`length`: as many characters as were asked for; `stop`: a stop string is complete."),
+    ],
+)
 
 
 def choices_of(
@@ -119,14 +128,14 @@ class ChunkChoice(BaseModel):
     text: str = Field(description="The characters.")
     index: int = Field(description="Of which continuation, from 0; those of the first prompt come first.")
     logprobs: LogprobsBody | None = Field(description="Null where `logprobs` was not asked for.")
-    finish_reason: FinishReason | None = Field(description="Why it ended; null where it goes on.")
+    finish_reason: CompletionFinishReason | None = Field(description="Why it ended; null where it goes on.")
 
 
 class CompletionChoice(ChunkChoice):
     """One continuation."""
 
     text: str = Field(description="What was written, behind its prompt with `echo`.")
-    finish_reason: FinishReason = Field(description="Why it ended.")
+    finish_reason: CompletionFinishReason = Field(description="Why it ended.")
 
 
 class Usage(BaseModel):

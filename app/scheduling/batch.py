@@ -244,12 +244,12 @@ class Batch:
 
     @staticmethod
     def _is_over(row: Row) -> bool:
-        """Whether what was shown of it holds a stop string."""
+        """Whether its text has ended before it."""
         part: Part | Reading = row.owner
         return isinstance(part, Part) and row is part.row and part.ending is not None
 
     def _over(self, row: Row) -> None:
-        """A row is done, or a stop string ended it. Its choice may need another, for the state there."""
+        """A row is done, or its text has ended before it. Its choice may need another, for the state there."""
         job = job_of(row)
         job.live -= 1
         following = row.owner.after(row, self._engine)

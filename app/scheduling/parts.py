@@ -14,13 +14,14 @@ import numpy as np
 
 from app.scheduling.job import Decode, Job
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, Written
-from app.scheduling.stops import StopWatcher
 from model.arrays import Float32s, Int64s
 from model.decoding.beginning import choose_first
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured, joined, part_of
 from model.decoding.row import ALL, Row, RowState
 from model.sampling.options import MAX_SEED
+from model.text.boundaries import CONTEXT_CHARS
+from model.text.ending import EndWatcher
 
 FLUSH_S = 0.020  # between two looks at what a row has written
 NEVER = float("inf")
@@ -73,28 +74,31 @@ class Part:
         self._request = request
         self.index = index
         self.row: Row | None = None
-        self.watcher = StopWatcher(request.stop) if request.stop else None
+        self.watcher: EndWatcher | None = None
+        if request.stop or request.end is not None:
+            before = request.prefix if request.state is None else np.array([request.state.pending])
+            self.watcher = EndWatcher(request.num_chars, request.stop, request.end, decode(before[-CONTEXT_CHARS:]))
         self.shown = 0  # characters
         self.ending: str | None = None
         self.state: Continuation | None = None
         self._decode = decode
         self._texts: Pieces[str] = Pieces("".join)
         self._measured: Pieces[Measured] = Pieces(joined)
-        self._held: list[Measured] = []  # of characters that a stop string may still take away
-        self._indices: list[Int64s] = []  # kept where a stop string may ask for the state inside the text
+        self._held: list[Measured] = []  # of characters that may still be taken away
+        self._indices: list[Int64s] = []  # kept where the state inside the text may be asked for
 
     def look_after_s(self, row: Row) -> float:
-        """When what a row wrote is first looked at: a stream's at once, a text's that may meet a stop string now and
+        """When what a row wrote is first looked at: a stream's at once, a text's that may end before its row now and
         then, any other's at its end."""
         if row is not self.row:
             return NEVER
-        return 0.0 if self._request.stream else FLUSH_S if self._request.stop else NEVER
+        return 0.0 if self._request.stream else FLUSH_S if self.watcher is not None else NEVER
 
     def make_row(self, forced: Int64s, state: RowState | None) -> Row:
         request, sampling = self._request, self._request.sampling
         self.row = Row(
             forced,
-            request.num_chars,
+            request.most_chars,
             temperature=sampling.temperature,
             top_k=sampling.top_k or ALL,
             top_p=sampling.top_p,
@@ -133,10 +137,9 @@ class Part:
         if self.watcher is not None:
             if self._request.return_state:
                 self._indices.append(written)
-            text = self.watcher.feed(text) + (self.watcher.end() if end else "")
-            if self.watcher.stopped:
-                self.ending = "stop"
-        if end and self.ending is None:
+            text = self.watcher.feed(text, end)
+            self.ending = self.watcher.ending
+        elif end:
             self.ending = "length"
         measured = self._show_measured(len(text))
         self.row.written.clear()
@@ -164,7 +167,7 @@ class Part:
     def choice(self) -> Written:
         assert self.ending is not None
         measured = self._measured.whole()
-        if measured is None and self._held:  # a stop string left nothing
+        if measured is None and self._held:  # nothing was left of the text
             measured = part_of(self._held[0], 0, 0)
         return Written(self.index, self._texts.whole() or "", self.ending, self.seed, measured, self.state)
 
@@ -174,7 +177,7 @@ class Part:
         """Once `row` is over: the row that this choice needs next, for its state."""
         if not self._request.return_state or self.state is not None:
             return None
-        if self.ending == "stop":
+        if self.ending != "length":
             return self._recovery(engine)
         assert row.state is not None
         self._keep_state(row.state, row.pending, engine)
@@ -182,7 +185,7 @@ class Part:
         return None
 
     def _recovery(self, engine: Engine) -> Row | None:
-        """A row that reads the text again up to where a stop string cut it, for the state there. None where that is
+        """A row that reads the text again up to where it was cut, for the state there. None where that is
         known already."""
         request = self._request
         start = pad(engine, request.state) if request.state else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from model.arrays import Float32s, Int64s
 from model.decoding.measure import Measured
 from model.sampling.options import Sampling
+from model.text.boundaries import most_chars
 
 ROW_BYTES = 4096  # of a continuation without its characters
 TEXT_BYTES = 16  # of a character: its index, the character, and its JSON
@@ -39,6 +40,7 @@ class GenerateRequest:
     """prefix: at least one index (int64), or empty where `state` or `first` is given. num_chars: at least 1.
 
     sampling: with its seed, unless greedy; choice i of `n` is written with seed + i. stop: none of them empty.
+    end: where the text ends, at num_chars or beyond; one of ENDS that the model knows, None for there.
     logprobs: how many alternatives per character, None for no log-probabilities. stream: chunks are wanted.
     first: logits (V,), of which each choice chooses its first character, where there is nothing to be read before it.
     timeout_s: from now until the answer must be there. caller: who takes turns with others, whatever names them.
@@ -49,6 +51,7 @@ class GenerateRequest:
     sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
     n: int = 1
     stop: tuple[str, ...] = field(default=(), repr=False)
+    end: str | None = None
     logprobs: int | None = None
     state: Continuation | None = None
     first: Float32s | None = field(default=None, repr=False)
@@ -58,9 +61,14 @@ class GenerateRequest:
     caller: str = ""
 
     @property
+    def most_chars(self) -> int:
+        """How many characters a continuation has at most, and how many its row writes."""
+        return most_chars(self.num_chars, self.end)
+
+    @property
     def answer_bytes(self) -> int:
         """The most that it and its answer take in memory, about."""
-        written = self.n * (ROW_BYTES + self.num_chars * _bytes_per_character(self.logprobs))
+        written = self.n * (ROW_BYTES + self.most_chars * _bytes_per_character(self.logprobs))
         return len(self.prefix) * TEXT_BYTES + written
 
 
@@ -102,7 +110,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Written:
-    """finish_reason: "length" or "stop". seed: None where it was greedy."""
+    """finish_reason: "length", "stop", or "end" where `end` asked for one. seed: None where it was greedy."""
 
     index: int
     text: str = field(repr=False)

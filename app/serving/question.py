@@ -16,6 +16,7 @@ from model.decoding.measure import Measured
 from model.errors import OptionError
 from model.sampling.options import Sampling
 from model.seeds import draw_seed
+from model.text.boundaries import check_end
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Options:
     seed: int | None = None
     n: int = 1
     stop: tuple[str, ...] = field(default=(), repr=False)
+    end: str | None = None
     logprobs: int | None = None
     return_state: bool = False
     stream: bool = False
@@ -61,6 +63,7 @@ def question(
     Raises OptionError for what this model or these settings do not allow; lengths are the caller's to check.
     """
     lm = served.lm
+    check_end(options.end, lm.vocabulary)
     state, first, prefix, indices = None, None, "", np.zeros(0, np.int64)
     if not isinstance(start, Continuation):
         prefix, indices = start
@@ -83,6 +86,7 @@ def question(
         sampling=sampling,
         n=options.n,
         stop=tuple(stops),
+        end=options.end,
         logprobs=options.logprobs,
         state=state,
         first=first,
@@ -121,7 +125,7 @@ def check_size(field: str, request: GenerateRequest | ScoreRequest, settings: Se
         return
     if isinstance(request, GenerateRequest):
         alternatives = "" if request.logprobs is None else f", with {request.logprobs} alternatives at each"
-        what = f"{request.n} × {request.num_chars} characters{alternatives}"
+        what = f"{request.n} × {request.most_chars} characters{alternatives}"
     else:
         what = f"the scores of {len(request.indices)} characters, with {request.alternatives} alternatives at each"
     raise OptionError(

@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic.json_schema import SkipJsonSchema
-from typing_extensions import TypeAliasType
 
 Schema = dict[str, Any]
 Absent = SkipJsonSchema[None]  # beside the type of an answer's field that is left out where there is nothing to say
-FinishReason = TypeAliasType(
-    "FinishReason",
-    Annotated[
-        Literal["length", "stop"],
-        Field(description="`length`: as many characters as were asked for; `stop`: a stop string is complete."),
-    ],
-)
 REFERENCE = "#/components/schemas/{model}"
 NULL: Schema = {"type": "null"}
 

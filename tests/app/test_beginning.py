@@ -182,6 +182,19 @@ def test_stop_strings_end_it_anywhere_and_the_state_goes_on_from_there(url: str,
 
 
 @EVERY_CASE
+@pytest.mark.parametrize("num_chars", [1, 5])
+def test_stops_and_ends_are_the_librarys(url: str, name: str, num_chars: int) -> None:
+    lm = library(name)
+    whole = lm.generate([""], WRITTEN, temperature=1.2, seed=6)[0].text
+    wishes: list[dict[str, Any]] = [{"end": "grapheme"}, {"end": "word"}, {"stop": [whole[0], whole[2:4]]}]
+    wishes += [{"end": "line"}] if "\n" in lm.vocabulary.characters else []
+    for wish in wishes:
+        fields = {"num_chars": num_chars, "temperature": 1.2, "seed": 6, "n": 3, **wish}
+        found = [(choice["text"], choice["finish_reason"]) for choice in asked(url, model=name, **fields)["choices"]]
+        assert found == [(one.text, one.finish_reason) for one in lm.generate([""], **fields)]
+
+
+@EVERY_CASE
 @pytest.mark.parametrize("num_chars", [1, 2, 7])
 def test_the_state_at_the_end_goes_on_with_the_same_text(url: str, name: str, num_chars: int) -> None:
     for options in OPTIONS[:2]:

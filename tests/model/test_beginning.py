@@ -61,6 +61,20 @@ def test_it_is_the_continuation_of_the_character_behind_which_texts_begin(lm: La
             assert options or nothing.generated[1:] == behind.generated
 
 
+@pytest.mark.parametrize("num_chars", [1, 9])
+def test_pieces_make_the_text_and_several_have_seeds_of_their_own(
+    lm: LanguageModel, case: Case, num_chars: int
+) -> None:
+    wish: dict[str, Any] = {"temperature": 1.2, "seed": 2**63 - 1, "n": 3}
+    pieces = list(lm.pieces(["", "ab"], num_chars, **wish))
+    texts = ["".join(piece.text for piece in pieces if piece.index == index) for index in range(6)]
+    whole = {piece.index: piece.generation for piece in pieces if piece.generation is not None}
+    assert [whole[index].generated for index in range(6)] == texts
+    for index, seed in enumerate((2**63 - 1, 0, 1)):
+        assert lm.generate([""], num_chars, temperature=1.2, seed=seed) == [whole[index]]
+        assert whole[index].generated == from_nothing(case, num_chars, temperature=1.2, seed=seed)[0]
+
+
 def test_no_characters_after_nothing_are_nothing(lm: LanguageModel) -> None:
     (written,) = lm.generate([""], 0)
     assert (written.text, written.seed) == ("", None)

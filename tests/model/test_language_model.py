@@ -11,11 +11,16 @@ import pytest
 import model
 from model import checkpoint as checkpoints
 from model.decoding.row import ALL
+from model.engines.choice import open_engine
 from model.errors import CheckpointError, OptionError, UnknownCharactersError
 from model.language_model import LanguageModel
+from model.sampling.options import MAX_SEED
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
-from tests.models import random_prefix, tiny_checkpoint
+from model.text.boundaries import ENDS, MAX_BEYOND, BoundaryWatcher
+from model.text.rules import TextRules
+from tests.model.text.test_stops import read
+from tests.models import random_checkpoint, random_prefix, tiny_checkpoint
 from tests.reference import predict_rnn
 
 
@@ -141,6 +146,102 @@ def test_what_cannot_be_read_is_named(lm: LanguageModel) -> None:
 
 def test_skipping_leaves_out_what_is_unknown(lm: LanguageModel) -> None:
     assert lm.generate(["一x丁"], 5, unknown="skip") == lm.generate(["一丁"], 5)
+
+
+def drawn(lm: LanguageModel, count: int = 3) -> dict[str, Any]:
+    return {"prefixes": prefixes(lm, count), "temperature": 1.0, "seed": 5}
+
+
+def test_texts_of_one_prefix_are_written_with_the_seeds_that_follow(lm: LanguageModel) -> None:
+    asked = drawn(lm)
+    found = lm.generate(**asked, num_chars=20, n=3)
+    alone = [lm.generate([one], 20, temperature=1.0, seed=5 + i)[0] for one in asked["prefixes"] for i in range(3)]
+    assert found == alone
+    assert [one.seed for one in found] == [5, 6, 7] * 3
+    last = lm.generate(["一"], 5, n=2, temperature=1.0, seed=MAX_SEED)
+    assert [one.seed for one in last] == [MAX_SEED, 0]
+    one, other = lm.generate(["一"], 5, n=2, temperature=1.0)
+    assert one.seed is not None
+    assert other.seed == one.seed + 1
+    assert [one.seed for one in lm.generate(["一"], 0, n=2, temperature=1.0, seed=1)] == [1, 2]
+    assert [one.seed for one in lm.generate(["一"], 5, n=2)] == [None, None]
+
+
+def test_a_stop_string_ends_a_text_before_it(lm: LanguageModel) -> None:
+    whole = lm.generate(**drawn(lm), num_chars=60)
+    stops = [whole[0].generated[20:22], whole[1].generated[30]]
+    found = lm.generate(**drawn(lm), num_chars=60, stop=stops)
+    for full, cut in zip(whole, found, strict=True):
+        expected, stopped = read(full.generated, stops)
+        assert (cut.generated, cut.finish_reason) == (expected, "stop" if stopped else "length")
+    assert [one.finish_reason for one in found][:2] == ["stop", "stop"]
+
+
+def writing(characters: str) -> LanguageModel:
+    """A model that writes these characters in no order."""
+    checkpoint = random_checkpoint("gru", 1, 12, characters, rules=TextRules(False, "keep"))
+    return LanguageModel(checkpoint, open_engine(checkpoint, "cpu", "onnxruntime", 1, spin=False))
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_text_that_ends_at_a_place_is_the_beginning_of_the_longer_one_alone_or_among_others(end: str) -> None:
+    lm = writing("ab '.1\n␃e\u0301\u200d\U0001f468\U0001f469\U0001f1e9\U0001f1ea")
+    starts = ["a", "b'", "\U0001f468", "\U0001f1e9", "e"]
+    options: dict[str, Any] = {"temperature": 1.3, "seed": 3, "n": 4}
+    longer = lm.generate(starts, 300, **options)
+    found = lm.generate(starts, 7, end=end, **options)
+    for number, (short, full) in enumerate(zip(found, longer, strict=True)):
+        watcher = BoundaryWatcher(end, 7, short.prefix)
+        assert short.generated == watcher.feed(full.generated)
+        assert watcher.ended
+        assert short.finish_reason == "end"
+        alone = lm.generate([starts[number // 4]], 7, end=end, temperature=1.3, seed=3 + number % 4)
+        assert alone == [short]
+    assert len({len(one.generated) for one in found}) > 1, "the places are not all the same"
+
+
+def test_where_no_place_comes_a_text_ends_so_much_beyond() -> None:
+    lm = writing("ab\n")
+    lm.checkpoint.parameters["b_y"][0] = -1e9  # it never writes a line end
+    lm = LanguageModel(lm.checkpoint, open_engine(lm.checkpoint, "cpu", "onnxruntime", 1, spin=False))
+    (found,) = lm.generate(["a"], 5, end="line", temperature=1.0, seed=1)
+    assert (len(found.generated), found.finish_reason) == (5 + MAX_BEYOND, "length")
+
+
+def test_pieces_make_the_texts_and_the_last_of_each_has_it_whole(lm: LanguageModel) -> None:
+    asked = drawn(lm, 40)
+    for options in ({"num_chars": 30, "n": 2}, {"num_chars": 30, "stop": ["一"], "end": "grapheme"}, {"num_chars": 0}):
+        expected = lm.generate(**asked, **options)
+        texts = [""] * len(expected)
+        ended: set[int] = set()
+        for piece in lm.pieces(**asked, **options):
+            assert piece.index not in ended
+            assert piece.text or piece.generation is not None
+            texts[piece.index] += piece.text
+            if piece.generation is not None:
+                ended.add(piece.index)
+                assert piece.generation == expected[piece.index]
+        assert texts == [one.generated for one in expected]
+        assert ended == set(range(len(expected)))
+
+
+def test_pieces_come_while_the_text_is_written(lm: LanguageModel) -> None:
+    pieces = list(lm.pieces(["一"], 2_000))
+    assert len(pieces) > 2
+    assert [piece.generation is None for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+
+
+def test_what_cannot_be_written_is_named_before_the_first_piece_is_asked_for(lm: LanguageModel) -> None:
+    for options, message in (
+        ({"n": 0}, "^n: 0 is not a whole number of at least 1$"),
+        ({"n": True}, "^n: True is not a whole number of at least 1$"),
+        ({"stop": "一"}, "^stop: '一' is not a list of texts of at least one character$"),
+        ({"stop": ["一", ""]}, "^stop: a list is not a list of texts of at least one character$"),
+        ({"end": "page"}, "^end: 'page' is not one of grapheme, word, line, document$"),
+        ({"end": "line"}, "^end: this model has never seen the end of a line; it may be grapheme, word$"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            lm.pieces(["一"], 5, **options)
 
 
 def test_score_adds_up_and_finds_greedy_text_likeliest(lm: LanguageModel) -> None:

@@ -14,7 +14,7 @@ from app.scheduling.scheduler import Scheduler
 from model.engines.choice import open_engine
 from model.language_model import LanguageModel
 from model.sampling.options import Sampling
-from tests.app.scheduling.test_stops import read
+from tests.model.text.test_stops import read
 from tests.models import tiny_checkpoint
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.scheduling.stops import StopWatcher
+from model.text.stops import StopWatcher
 
 STOPS = st.lists(st.text("ab", min_size=1, max_size=5), max_size=4)
 
