@@ -19,7 +19,9 @@ program = Program(add_completion=False)
 @program.command()
 def generate(
     checkpoint: Annotated[Path, typer.Argument(help="The model's folder, or its file.")],
-    prefixes: Annotated[list[str] | None, typer.Argument(help="Texts to continue.")] = None,
+    prefixes: Annotated[
+        list[str] | None, typer.Argument(help="Texts to continue; without one, where a text begins.")
+    ] = None,
     num_chars: Annotated[int, typer.Option(help="New characters to write.")] = 100,
     temperature: Annotated[float, typer.Option(help="0 is greedy; else 0.01 to 5.")] = 0.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from the likeliest top_k only.")] = None,
@@ -45,11 +47,9 @@ def generate(
             print(escaped(line) if sys.stdout.isatty() else line, flush=True)
 
     try:
-        if not prefixes and not interactive:
-            raise typer.BadParameter("give at least one prefix, or --interactive")
         lm = model.load(checkpoint, device, engine)
-        if prefixes:
-            write(lm, prefixes)
+        if prefixes or not interactive:
+            write(lm, prefixes or [""])
         while interactive and (line := _ask()):
             try:
                 write(lm, [line])

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from model import checkpoint as checkpoints
 from nextchar.generate import program
+from tests.beginnings import CASES, from_nothing
 from tests.reference import predict_rnn
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +27,20 @@ def test_each_prefix_is_continued_as_the_reference_does(saved: Path) -> None:
     checkpoint = checkpoints.load(saved)
     assert result.stdout.splitlines() == [predict_rnn(prefix, 20, checkpoint) for prefix in ("分开", "不分开")]
     assert result.returncode == 0, result.stderr
+
+
+def test_without_a_prefix_it_begins_where_a_text_begins(tmp_path: Path) -> None:
+    case = CASES["drawn"]
+    checkpoints.save(tmp_path, case.checkpoint)
+    wishes: list[dict[str, Any]] = [{}, {"temperature": 1.2, "seed": 6}]
+    for options in wishes:
+        told = [word for name, value in options.items() for word in (f"--{name}", value)]
+        expected = from_nothing(case, 20, **options)[0]
+        for count in (0, 1, 2):
+            result = run(tmp_path, *[""] * count, "--num-chars", 20, *told)
+            assert (result.stdout.splitlines(), result.exit_code) == ([expected] * max(count, 1), 0)
+    first = json.loads(run(tmp_path, "--json", "--num-chars", 20).stdout)
+    assert (first["prefix"], first["text"], first["generated"]) == ("", first["text"], first["text"])
 
 
 def test_a_seed_repeats_a_sampled_text(saved: Path) -> None:
@@ -44,7 +60,6 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
     ("arguments", "message"),
     [
         (["本"], "'本' (U+672C)"),
-        ([""], "prefix: is empty"),
         (["a", "--temperature", "9"], "temperature: 9"),
         (["a", "--device", "tpu"], "device: 'tpu'"),
         (
@@ -53,7 +68,6 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
         ),
         (["a", "--num-chars", "9" * 100], "num_chars: a number of over 77 digits is not at most"),
         (["a", "--num-chars", "-1"], "num_chars: -1 is not a whole number of at least 0"),
-        ([], "give at least one prefix"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_a_status(saved: Path, arguments: list[str], message: str) -> None:
