@@ -147,6 +147,23 @@ def test_log_probabilities_are_those_of_what_the_character_was_chosen_from(clien
         assert choice["logprobs"]["text_offset"] == list(range(WRITTEN))
 
 
+@EVERY_CASE
+@pytest.mark.parametrize("echo", [False, True])
+def test_a_stream_under_v1_says_what_the_whole_answer_says(client: httpx.Client, name: str, echo: bool) -> None:
+    wish: dict[str, Any] = {"prompt": ["", "分"], "temperature": 1.2, "seed": 6, "n": 2, "echo": echo, "logprobs": 1}
+    whole = completed(client, name, **wish)["choices"]
+    body = {"model": name, "max_tokens": WRITTEN, "stream": True, **wish}
+    *blocks, done, nothing = client.post("/v1/completions", json=body).text.split("\n\n")
+    assert (done, nothing) == ("data: [DONE]", "")
+    parts = [json.loads(block.removeprefix("data: "))["choices"][0] for block in blocks]
+    for choice in whole:
+        own = [part for part in parts if part["index"] == choice["index"]]
+        assert "".join(part["text"] for part in own) == choice["text"]
+        for column in ("tokens", "token_logprobs", "text_offset"):
+            together = [value for part in own if part["logprobs"] for value in part["logprobs"][column]]
+            assert together == choice["logprobs"][column]
+
+
 def test_the_first_ones_are_the_shares_of_lines(client: httpx.Client) -> None:
     (first,) = asked(client, model="drawn", num_chars=1, logprobs=20)["logprobs"]
     shares = {other["character"]: other["logprob"] for other in first["alternatives"]}
