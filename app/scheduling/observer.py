@@ -33,5 +33,5 @@ class Observer:
         """Since the request was submitted; once per choice."""
 
     def finished(self, outcome: str, read: int, written: int, seconds: float) -> None:
-        """A request is over. outcome: "length", "stop" (of its first choice), "score", or "cancelled", "deadline",
-        "failed", "draining"; seconds since it was submitted."""
+        """A request is over. outcome: "length", "stop", "end" (of its first choice), "score", or "cancelled",
+        "deadline", "failed", "draining"; seconds since it was submitted."""

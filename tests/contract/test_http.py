@@ -13,6 +13,7 @@ from app.main import create_app
 from app.operation.metrics import Metrics, ModelMetrics
 from app.settings import PREFIX, Settings
 from app.wire.problem_types import PROBLEM_TYPES, type_of
+from model.text.boundaries import CONTEXT_CHARS, ENDS, MAX_BEYOND
 from tests.contract.pages import HTTP, ROOT, number, table
 
 STATUSES = {int(status) for status in HTTPStatus if status >= 200} - {0o777} | {499}
@@ -70,6 +71,13 @@ def test_every_metric_is_described_with_its_kind_and_its_labels() -> None:
         named = f"`{labels}` {labels} {meaning if 'facts' in labels else ''}"
         rows.add((name, kind, frozenset(re.findall("`(\\w+)`", named))))
     assert rows == set(map(series, metrics.registry.collect()))
+
+
+def test_every_place_where_a_text_may_end_is_described_with_its_bound() -> None:
+    assert [row[0] for row in table(HTTP, "`end`")] == list(ENDS)
+    assert f"at most {MAX_BEYOND:,} characters beyond" in HTTP
+    assert f"up to {MAX_BEYOND:,} more" in HTTP
+    assert f"{CONTEXT_CHARS} characters of it" in HTTP
 
 
 def test_every_limit_is_the_default_of_its_setting() -> None:

@@ -18,6 +18,7 @@ from model.decoding.row import ALL, Row
 from model.sampling.options import MAX_SEED, Sampling
 from model.sampling.plain import choose_reference
 from model.sampling.random_stream import uniform
+from model.text.boundaries import MAX_BEYOND
 from tests.measured import same_measures
 from tests.model.plain_engine import H, PlainEngine, S, decode
 
@@ -79,6 +80,7 @@ def test_a_stream_is_looked_at_at_once_a_text_with_stops_now_and_then_and_any_ot
         ({"stream": True}, 0.0),
         ({"stream": True, "stop": ("a",)}, 0.0),
         ({"stop": ("a",)}, FLUSH_S),
+        ({"end": "word"}, FLUSH_S),
         ({}, NEVER),
     ):
         part = part_for(**options)
@@ -148,6 +150,22 @@ def test_however_it_is_cut_what_is_shown_is_the_text_before_the_stop_with_its_ow
         at += len(chunk.text)
     if logprobs is None or text:
         assert same(choice.measured, None if logprobs is None else measured(len(expected), logprobs))
+
+
+def test_a_row_that_is_to_end_somewhere_writes_beyond_and_what_comes_before_it_counts() -> None:
+    given_state = Continuation((np.ones(H, np.float32),), 0, 17)
+    for options in ({"prefix": np.array([25, 0])}, {"state": given_state}):
+        part = part_for(num_chars=1, end="word", return_state=True, **options)  # behind a letter
+        row = part.make_row(np.array([0]), None)
+        assert (row.num_chars, row.keep_state) == (1 + MAX_BEYOND, True)
+        write(part, row, "bc", end=False)
+        assert (part.ending, part.shown) == (None, 2)
+        row.written.append(np.array([ord("-") - ord("a"), 0], np.int32))
+        chunk = part.take()
+        assert (chunk, part.ending, part.shown) == (None, "end", 2)
+        following = part.after(row, ENGINE)
+        assert following is not None
+        assert following.forced.tolist()[-2:] == [1, 2]
 
 
 def test_what_is_shown_holds_no_larger_array() -> None:

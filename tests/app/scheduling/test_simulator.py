@@ -32,7 +32,8 @@ from model.text.vocabulary import Vocabulary
 from tests.measured import same_measures
 from tests.model.plain_engine import PlainEngine, V
 
-LETTERS = "abcdefg"
+LETTERS = "\n abcde"
+MAX_BEYOND = 30
 STEP_S = 2**-10
 MAX_ROWS, MAX_QUEUE = 3, 8
 FIRST = np.log(np.array([1, 5, 2, 5, 1, 3, 1], np.float32))  # of texts that continue nothing
@@ -157,12 +158,26 @@ def written_alone(prefix: list[int], num_chars: int, sampling: Sampling, seed: i
     return text[len(prefix) :]
 
 
-def cut(text: str, stops: tuple[str, ...]) -> tuple[str, str]:
-    for end in range(1, len(text) + 1):
-        complete = [stop for stop in stops if text[:end].endswith(stop)]
+def cut(request: GenerateRequest, text: str, before: str) -> tuple[str, str]:
+    """What belongs to a text that is there as a whole, and why it ends."""
+    ending, most = "length", request.num_chars
+    if request.end == "line":
+        most = text.find("\n", request.num_chars)
+    elif request.end == "word":  # each run of letters is one, and so is each of spaces
+        known = before[-1:] + text
+        ends = [at for at in range(1, len(known)) if not is_word(known[at - 1 : at + 1])]
+        most = next((at - len(before[-1:]) for at in ends if at - len(before[-1:]) >= request.num_chars), -1)
+    if request.end is not None:
+        ending, most = ("length", len(text)) if most < 0 else ("end", most)
+    for end in range(1, most + 1):
+        complete = [stop for stop in request.stop if text[:end].endswith(stop)]
         if complete:
             return text[: end - len(max(complete, key=len))], "stop"
-    return text, "length"
+    return text[:most], ending
+
+
+def is_word(two: str) -> bool:
+    return two.isalpha() or two == "  "
 
 
 class Simulation:
@@ -212,6 +227,9 @@ class Simulation:
         draw, caller = self.random, self.random.choice("xyz")
         timeout_s = draw.choice([None, None, draw.uniform(0.01, 0.3)])
         prefix = [draw.randrange(V) for _ in range(draw.randint(1, 9))]
+        seen = [asked.before[0] for asked in self.asked if asked.before[0]]
+        if seen and draw.random() < 0.15:
+            prefix = draw.choice(seen)
         before: tuple[list[int], int] = (prefix, 0)
         request: GenerateRequest | ScoreRequest
         if draw.random() < 0.2:
@@ -238,6 +256,7 @@ class Simulation:
                 sampling,
                 n=1 if before[1] else draw.randint(1, 3),
                 stop=tuple("".join(draw.choices(LETTERS, k=draw.randint(1, 3))) for _ in range(draw.choice([0, 0, 2]))),
+                end=draw.choice([None, None, "word", "line"]),
                 logprobs=draw.choice([None, 0, 2]),
                 state=state,
                 first=None if prefix or state is not None else FIRST,
@@ -373,8 +392,10 @@ class Simulation:
         assert asked.reply.answer is not None
         for choice in asked.reply.answer.choices:
             self.note("wrote", asked.number, choice.index, choice.text)
-            whole = written_alone(prefix, begun + request.num_chars, request.sampling, choice.seed)[begun:]
-            assert (choice.text, choice.finish_reason) == cut("".join(LETTERS[i] for i in whole), request.stop)
+            whole = written_alone(prefix, begun + request.most_chars, request.sampling, choice.seed)
+            text = "".join(LETTERS[i] for i in [*prefix, *whole])
+            at = len(prefix) + begun
+            assert (choice.text, choice.finish_reason) == cut(request, text[at:], text[:at])
             streamed = "".join(text[1:] for text in asked.read if text[0] == str(choice.index))
             assert streamed == (choice.text if request.stream else "")
             assert (choice.measured is None) == (request.logprobs is None)
@@ -388,6 +409,7 @@ class Simulation:
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.scheduling.scheduler.Worker", Stepped)
     monkeypatch.setattr("app.scheduling.reply.UNREAD_BYTES", 2000)
+    monkeypatch.setattr("model.text.boundaries.MAX_BEYOND", MAX_BEYOND)
     # A log that is kept, as pytest's is, keeps what was in the hands of whatever failed.
     monkeypatch.setattr("app.scheduling.worker.log.error", lambda *_, **__: None)
 
@@ -400,6 +422,18 @@ def test_whatever_happens_each_text_is_the_one_it_gets_alone_and_twice_the_same_
         for _, kind, *what in happened:
             kinds[what[0] if kind == "finished" else kind] += 1
             kinds["cached"] += kind == "admitted" and bool(what[1])
-    everything = {"length", "stop", "score", "cancelled", "deadline", "failed", "refused", "parked", "rested", "cached"}
-    everything.add("nothing before it")
+    everything = {
+        "length",
+        "stop",
+        "end",
+        "score",
+        "cancelled",
+        "deadline",
+        "failed",
+        "refused",
+        "parked",
+        "rested",
+        "cached",
+        "nothing before it",
+    }
     assert everything <= {kind for kind, times in kinds.items() if times > 1}, kinds
