@@ -48,13 +48,15 @@ class Generation:
 
 @dataclass(frozen=True)
 class Piece:
-    """What was written since the piece before of the same text. index: its place in what `generate` returns.
+    """text: what was written since the piece before with the same index, which is its place in what `generate` returns.
 
-    generation: the whole text, with its last piece, which may be empty; else None.
+    prefix, seed: as of a Generation. generation: the whole text, with its last piece, which may be empty; else None.
     """
 
     index: int
     text: str
+    prefix: str
+    seed: int | None
     generation: Generation | None
 
 
@@ -174,8 +176,8 @@ class LanguageModel:
         most = most_chars(num_chars, end)
         if not most:
             for index in range(len(starts) * n):
-                start = starts[index // n]
-                yield Piece(index, "", Generation(start.prefix, "", start.seed_of(index % n), "length"))
+                start, own_seed = starts[index // n], starts[index // n].seed_of(index % n)
+                yield Piece(index, "", start.prefix, own_seed, Generation(start.prefix, "", own_seed))
             return
 
         def text(index: int) -> Text:
@@ -197,12 +199,11 @@ class LanguageModel:
         texts = map(text, range(len(starts) * n))
         for one, piece in write(self.engine, texts, self.vocabulary.decode):
             written.setdefault(one.index, []).append(piece)
+            start, own_seed = starts[one.index // n], starts[one.index // n].seed_of(one.index % n)
             generation = None
             if one.watcher.ending is not None:
-                start = starts[one.index // n]
-                whole = "".join(written.pop(one.index))
-                generation = Generation(start.prefix, whole, start.seed_of(one.index % n), one.watcher.ending)
-            yield Piece(one.index, piece, generation)
+                generation = Generation(start.prefix, "".join(written.pop(one.index)), own_seed, one.watcher.ending)
+            yield Piece(one.index, piece, start.prefix, own_seed, generation)
 
     def score(self, text: str, unknown: str = "error") -> Score:
         """How likely the model finds a text, character by character. Raises as `prepare`."""

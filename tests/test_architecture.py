@@ -137,7 +137,12 @@ ROOMS = {
     "nextchar/export.py": (
         "model/checkpoint.py model/errors.py model/export/ model/text/rules.py model/versions.py nextchar/terminal.py"
     ),
-    "nextchar/generate.py": "model/__init__.py model/errors.py model/language_model.py nextchar/terminal.py",
+    "nextchar/prefixes.py": "model/errors.py",
+    "nextchar/written.py": "model/errors.py model/language_model.py nextchar/terminal.py",
+    "nextchar/generate.py": (
+        "model/__init__.py model/errors.py model/language_model.py model/sampling/options.py model/seeds.py "
+        "nextchar/prefixes.py nextchar/terminal.py nextchar/written.py"
+    ),
     "nextchar/models.py": "model/errors.py model/versions.py nextchar/terminal.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",
     "nextchar/score.py": (

@@ -221,6 +221,8 @@ def test_pieces_make_the_texts_and_the_last_of_each_has_it_whole(lm: LanguageMod
             if piece.generation is not None:
                 ended.add(piece.index)
                 assert piece.generation == expected[piece.index]
+            whole = expected[piece.index]
+            assert (piece.prefix, piece.seed) == (whole.prefix, whole.seed)
         assert texts == [one.generated for one in expected]
         assert ended == set(range(len(expected)))
 

@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import model
 from app.native.fields import End
 from model import checkpoint as checkpoints
 from model.language_model import LanguageModel
