@@ -17,7 +17,7 @@ from nextchar.terminal import Program
 
 COMMANDS = {
     "train": "Trains a character-level recurrent language model on a text and saves it under --out.",
-    "generate": "Continues each prefix by exactly --num-chars characters.",
+    "generate": "Continues each prefix by --num-chars characters, or to where --stop or --end say.",
     "score": "How likely the model finds each text: log-probability, rank and entropy at each of its characters.",
     "evaluate": "Nats and bits per character, perplexity, unknown characters, and the worst and best lines.",
     "export": "Exports a model, checked against the reference, or imports one of the chapter's.",
