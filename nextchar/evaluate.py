@@ -22,7 +22,9 @@ console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 @program.command()
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="A model's folder or file.")],
-    text: Annotated[str, typer.Argument(help="A text file, a folder or zip of texts, - for standard input, or an embedded corpus.")],
+    text: Annotated[
+        str, typer.Argument(help="A text file, a folder or zip of texts, - for standard input, or an embedded corpus.")
+    ],
     encoding: Annotated[str, typer.Option(help="Of the text file.")] = "utf-8",
     max_chars: Annotated[int | None, typer.Option(help="Use only the first so many characters.")] = None,
     last: Annotated[float, typer.Option(help="Measure on the last share of the text only, such as 0.1.")] = 1.0,

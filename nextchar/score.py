@@ -30,7 +30,9 @@ def score(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to score; else standard input is one.")] = None,
     file: Annotated[
         str | None,
-        typer.Option(help="Score a text file, a folder or zip of texts, or an embedded corpus, without a line end at its end."),
+        typer.Option(
+            help="Score a text file, a folder or zip of texts, or an embedded corpus, without a line end at its end."
+        ),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the file or of standard input.")] = "utf-8",
     unknown: Annotated[str, typer.Option(help="error, or skip: characters never seen in training.")] = "error",

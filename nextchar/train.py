@@ -12,7 +12,7 @@ from model import checkpoint as checkpoints
 from model.errors import CheckpointError, NextcharError, OptionError
 from model.text.encoding import open_corpus
 from model.text.rules import TextRules
-from model.text.source import DOCUMENT_END, Source
+from model.text.source import Source
 from model.training import PRESETS, PRESETS_THAT_KEEP_CASE, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.report.journal import check_tensorboard
@@ -39,9 +39,9 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Option(
-            help="A text file, a folder or zip of them, - for standard input, or lyrics. Several are joined.",
+            help="A text file, a folder or zip of them, - for standard input, or lyrics; may be repeated.",
             show_default="lyrics",
-            metavar="TEXT",
+            metavar="<str>",  # in place of <list[str]>
         ),
     ] = None,
     preset: Annotated[
@@ -60,9 +60,7 @@ def train(
     ] = "strict",
     join: Annotated[
         str,
-        typer.Option(
-            help=f"Between texts: line, a line end; document, {DOCUMENT_END} after each.", rich_help_panel=TEXT
-        ),
+        typer.Option(help="Between texts: line, a line end; document, a mark after each.", rich_help_panel=TEXT),
     ] = "line",
     max_chars: Annotated[
         int | None, typer.Option(help="Use only the first so many characters.", rich_help_panel=TEXT)

@@ -14,6 +14,10 @@ from model.text.stored import unreadable
 # What systems put beside people's files; nobody misses it, so it is left out without a word.
 _OF_SYSTEMS = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
+_CHINESE = "〇一二三四五六七八九"
+_UNITS = {"十": 10, "百": 100, "千": 1000}
+_NUMBER = re.compile(f"([0-9]+|[{_CHINESE}{''.join(_UNITS)}]{{1,12}})")
+
 LeftOut = list[tuple[str, str]]  # names, each with why
 
 
@@ -21,7 +25,10 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
     """The files below a folder, in natural order, and what else is there with why it is left out.
 
     Links are followed; each folder is read once, so a circle of links ends. `without`: a folder that is left out.
+
+    Raises CorpusError for a folder that cannot be read.
     """
+    above = {_identity(outer) for outer in folder.resolve().parents}
     seen = {_identity(folder)}
     model = _identity(without) if without is not None else None
     files: list[PurePath] = []
@@ -29,7 +36,7 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
     waiting = [PurePath()]
     while waiting:
         inside = waiting.pop()
-        for name in _names(folder, inside, left_out):
+        for name in _names(folder / inside):
             relative, why = inside / name, ""
             path = folder / relative
             if is_of_system(name):
@@ -40,6 +47,8 @@ def listed(folder: Path, without: Path | None = None) -> tuple[list[PurePath], L
                 identity = _identity(path)
                 if identity == model:
                     why = "is the folder of the model"
+                elif identity in above:
+                    why = "is a link to a folder that holds this one"
                 elif identity in seen:
                     why = "is a link to a folder that is read anyway"
                 else:
@@ -59,24 +68,34 @@ def is_of_system(name: str) -> bool:
 
 
 def in_order(parts: tuple[str, ...]) -> list[Any]:
-    """A key that puts paths in natural order: ch2.txt before ch10.txt, whatever their case."""
+    """A key that puts paths in natural order: ch2.txt before ch10.txt and 第二章 before 第十章, whatever their case."""
     return [(*map(_natural, os.path.splitext(part)), part) for part in parts]
 
 
 def _natural(name: str) -> list[Any]:
-    parts: list[Any] = re.split("([0-9]+)", unicodedata.normalize("NFC", name).casefold())
-    parts[1::2] = [(len(digits), digits) for digits in (part.lstrip("0") for part in parts[1::2])]
+    parts: list[Any] = _NUMBER.split(unicodedata.normalize("NFKC", name).casefold())
+    parts[1::2] = [(len(digits), digits) for digits in map(_digits, parts[1::2])]
     return parts
 
 
-def _names(folder: Path, inside: PurePath, left_out: LeftOut) -> list[str]:
+def _digits(number: str) -> str:
+    """A number in digits, without zeros in front."""
+    if number.isascii():
+        return number.lstrip("0")
+    value, last = 0, 0
+    for character in number:
+        if character in _UNITS:
+            value, last = value + (last or 1) * _UNITS[character], 0
+        else:
+            last = 10 * last + _CHINESE.index(character)
+    return str(value + last)
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder / inside))
+        return sorted(os.listdir(folder))
     except OSError as error:
-        if not inside.parts:
-            raise unreadable(brief(folder), error) from error
-        left_out.append((brief(inside.as_posix()), f"cannot be read ({error.strerror})"))
-        return []
+        raise unreadable(brief(folder), error) from error
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from model.errors import CorpusError, brief
 from model.text import archives, folders, stored
 from model.text.decoder import TextDecoder
 from model.text.documents import text_of
-from model.text.opening import Opened, opened
+from model.text.opening import NotTextError, Opened, opened
 from model.text.source import DOCUMENT_END, OPENING, Reading, Source
 from model.text.stored import Document
 
@@ -78,8 +78,8 @@ class Reader:
         with ExitStack() as stack:
             try:
                 found = stack.enter_context(opened(document, self._folder))
-                parsed = "" if found.kind in ("text", "zip") else text_of(found.kind, found.name, found.whole())
-            except CorpusError as error:
+                parsed = self._parsed(found)
+            except NotTextError as error:
                 if not document.found:
                     raise
                 why = str(error).removeprefix(document.name).removeprefix(":").strip()
@@ -93,14 +93,24 @@ class Reader:
             else:
                 yield from self._joined(found.name, [parsed])
 
+    @staticmethod
+    def _parsed(found: Opened) -> str:
+        if found.kind in ("text", "zip"):
+            return ""
+        data = found.whole()
+        try:
+            return text_of(found.kind, found.name, data)
+        except CorpusError as error:
+            raise NotTextError(str(error)) from None
+
     def _decoded(self, found: Opened, encoding: str | None) -> Iterator[str]:
         decoder = TextDecoder(found.name, encoding or self.source.encoding, self.source.errors, found.head)
-        self._encodings[decoder.encoding] = None
         try:
             while data := found.stream.read(PIECE_BYTES):
                 yield decoder.decode(data)
             yield decoder.decode(b"", final=True)
         finally:
+            self._encodings[decoder.encoding] = None
             self._marks += decoder.marks
             self._replaced += decoder.replaced
 
@@ -111,7 +121,7 @@ class Reader:
             if ended and DOCUMENT_END in text:
                 raise CorpusError(
                     f"{name}: holds {DOCUMENT_END} (U+{ord(DOCUMENT_END):04X}), the character that marks where a "
-                    "document ends; join by lines, or take it out"
+                    "document ends; give --join line, or take it out"
                 )
             if not begun:
                 self._documents.append(name)

@@ -36,11 +36,14 @@ class Document:
 
 
 class Checked(io.RawIOBase):
-    """A stream, after bytes of it that were read already, whose errors are sentences. Counts its bytes in `count`."""
+    """A stream, after bytes of it that were read already, whose errors are sentences. Counts its bytes in `count`.
 
-    def __init__(self, name: str, stream: IO[bytes], head: bytes = b"") -> None:
+    most: bytes after which it ends, that a file which grows does not go on for ever.
+    """
+
+    def __init__(self, name: str, stream: IO[bytes], head: bytes = b"", most: int | None = None) -> None:
         self.name, self.count = name, 0
-        self._stream, self._head = stream, head
+        self._stream, self._head, self._most = stream, head, most
 
     def readable(self) -> bool:
         return True
@@ -48,7 +51,7 @@ class Checked(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         data = self._head[: len(buffer)]
         self._head = self._head[len(data) :]
-        data = data or self.take(len(buffer))
+        data = data or self.take(len(buffer) if self._most is None else min(len(buffer), self._most - self.count))
         buffer[: len(data)] = data
         self.count += len(data)
         return len(data)

@@ -35,9 +35,9 @@ SETTING_OPTIONS: dict[str, tuple[str, Any]] = {
     "device": ("--device", "cpu"), "backend": ("--backend", "cpu"), "precision": ("--precision", "auto"),
 }  # fmt: skip
 OTHER_OPTIONS = {
-    "--out", "--corpus", "--encoding", "--max-chars", "--keep-newlines", "--no-keep-newlines", "--keep-case",
-    "--no-keep-case", "--preset", "--tensorboard", "--no-tensorboard", "--resume", "--no-resume", "--override",
-    "--no-override", "--overwrite", "--no-overwrite", "--if-missing", "--no-if-missing",
+    "--out", "--corpus", "--encoding", "--errors", "--join", "--max-chars", "--keep-newlines", "--no-keep-newlines",
+    "--keep-case", "--no-keep-case", "--preset", "--tensorboard", "--no-tensorboard", "--resume", "--no-resume",
+    "--override", "--no-override", "--overwrite", "--no-overwrite", "--if-missing", "--no-if-missing",
 }  # fmt: skip
 
 

@@ -117,8 +117,8 @@ def test_one_character_has_nothing_to_score(saved: Path) -> None:
         (["a", "--unknown", "maybe"], "", "unknown: 'maybe' is not one of error, skip"),
         (["a", "--engine", "torch"], "", "engine: 'torch' is not one of"),
         (["--file", "nothing.txt"], "", "nothing.txt: no such file"),
-        ([], b"\xff", "standard input: byte 0xff at offset 0 is not utf-8"),
-        ([], b"ab\xfe", "standard input: byte 0xfe at offset 2 is not utf-8"),
+        ([], b"\xff", "standard input: byte 0xff at offset 0 is not UTF-8"),
+        ([], b"ab\xfe", "standard input: byte 0xfe at offset 2 is not UTF-8"),
         (["--encoding", "klingon"], b"a", "encoding: 'klingon' is not one"),
     ],
 )

@@ -50,7 +50,9 @@ def training_record(run: Run) -> dict[str, Any]:
     return {
         "options": asdict(options),
         "corpus": {
-            "name": run.corpus.name, "sha256": run.corpus.sha256, "chars": len(run.corpus.indices),
+            "name": run.corpus.name,
+            "sha256": run.corpus.sha256,
+            "chars": len(run.corpus.indices),
             "document_end": DOCUMENT_END if run.corpus.source.join == "document" else None,
         },
         "ended": run.ended,  # epochs, steps, time, patience, stopped or diverged; null: not yet

@@ -11,14 +11,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.errors import CorpusError
-from model.text import encoding, pieces
+from model.text import encoding, pieces, reader
 from model.text.corpus import read_corpus
-from model.text.encoding import encode, index_type, open_corpus, stream
-from model.text.pieces import read_pieces
+from model.text.encoding import EncodedCorpus, encode, index_type, open_corpus
+from model.text.pieces import Folding, cut
+from model.text.reader import Reader
 from model.text.rules import TextRules
 from model.text.source import Source
 
 TEXT = "\ufeffΟΔΥΣΣΕΥΣ said: e\u0301, ‘İstanbul’\r\nA\rline 分开\n\n不分开 of many wordsΣ " * 50
+
+
+def stream(
+    file: Path, rules: TextRules, name: str = "utf-8", max_chars: int | None = None, folder: Path | None = None
+) -> EncodedCorpus:
+    """A file as a large one is read: on disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "LARGE_BYTES", 2)
+        return open_corpus(Source((str(file),), name, max_chars=max_chars), rules, folder)
 
 
 @pytest.mark.parametrize("max_chars", [None, 100, 777])
@@ -27,7 +37,7 @@ TEXT = "\ufeffΟΔΥΣΣΕΥΣ said: e\u0301, ‘İstanbul’\r\nA\rline 分开\
 def test_a_streamed_text_is_the_one_read_whole(
     piece_bytes: int, newlines: str, max_chars: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(reader, "PIECE_BYTES", piece_bytes)
     file, rules = tmp_path / "text.txt", TextRules(newlines=newlines)
     file.write_bytes(TEXT.encode())
     whole = encode(read_corpus(file, rules, max_chars=max_chars), rules)
@@ -78,7 +88,7 @@ def test_any_text_in_pieces_of_any_size_is_the_text_whole(
     expected = re.sub("\r\n?", "\n", expected)
     expected = (expected.replace("\n", " ") if newlines == "space" else expected)[:max_chars]
     with monkeypatch.context() as patch:
-        patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+        patch.setattr(reader, "PIECE_BYTES", piece_bytes)
         if not expected:
             with pytest.raises(CorpusError, match="is empty"):
                 stream(file, rules, name, max_chars)
@@ -96,21 +106,21 @@ def test_any_text_in_pieces_of_any_size_is_the_text_whole(
 def test_no_piece_is_much_larger_than_what_is_read_at_once(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    monkeypatch.setattr(reader, "PIECE_BYTES", 100)
     file = tmp_path / "text.txt"
     file.write_bytes(text.encode())
-    assert max(map(len, read_pieces(file, TextRules(), "utf-8", None))) <= 103
+    assert max(map(len, Folding(TextRules()).pieces(cut(Reader(Source((str(file),))).texts(), "text")))) <= 103
 
 
 @pytest.mark.parametrize("text", ["\u0301" * 5000, "." * 5000, "Σ" * 5000])
 def test_a_text_that_cannot_be_cut_is_refused_before_it_is_all_in_memory(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    monkeypatch.setattr(reader, "PIECE_BYTES", 100)
     monkeypatch.setattr(pieces, "UNCUT_CHARS", 1000)
     file = tmp_path / "text.txt"
     file.write_bytes(text.encode())
-    with pytest.raises(CorpusError, match=r"has 1,\d\d\d characters before byte .* without a place to cut it"):
+    with pytest.raises(CorpusError, match=r"^text\.txt: has 1,\d\d\d characters without a place to cut it"):
         stream(file, TextRules())
 
 
@@ -141,12 +151,12 @@ def test_large_files_are_streamed_and_small_ones_are_not(tmp_path: Path, monkeyp
     assert isinstance(open_corpus(Source((str(file),)), TextRules()).indices, np.memmap)
 
 
-def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
+def test_a_text_is_large_from_its_bound_on_and_so_is_that_in_a_zip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, rules = tmp_path / "text.txt", TextRules(newlines="keep")
-    file.write_text("Some\ntext", encoding="utf-16")  # 20 bytes
-    for bound, streamed in ((21, False), (20, True)):
+    file.write_text("Some\ntext", encoding="utf-16")  # 7 bytes are left of it in UTF-8
+    for bound, streamed in ((8, False), (7, True)):
         monkeypatch.setattr(encoding, "LARGE_BYTES", bound)
         corpus = open_corpus(Source((str(file),), "utf-16", max_chars=7), rules, tmp_path / "a" / "b")
         assert isinstance(corpus.indices, np.memmap) == streamed
@@ -156,10 +166,12 @@ def test_a_file_is_large_from_its_bound_on_and_a_zip_is_never_streamed(
         assert (tmp_path / "a" / "b").exists() == streamed
     with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
         archive.writestr("a.txt", "Text " * 20)
-    assert open_corpus(Source((str(tmp_path / "text.zip"),), max_chars=5), rules).indices.tolist() == [2, 1, 3, 2, 0]
+    zipped = open_corpus(Source((str(tmp_path / "text.zip"),), max_chars=7), rules)
+    assert zipped.indices.tolist() == [2, 1, 3, 2, 0, 2, 1]
+    assert isinstance(zipped.indices, np.memmap)
     with zipfile.ZipFile(tmp_path / "none.zip", "w"):
         pass
-    with pytest.raises(CorpusError, match=r"none\.zip: a zip must hold exactly one text file"):
+    with pytest.raises(CorpusError, match=r"none\.zip: holds no text"):
         open_corpus(Source((str(tmp_path / "none.zip"),)), rules)
 
 
@@ -167,7 +179,7 @@ def test_what_cannot_be_streamed_is_named_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     with pytest.raises(CorpusError, match=r"^empty\.txt is empty"):
         stream(tmp_path / "empty.txt", TextRules())
-    with pytest.raises(CorpusError, match=r"none\.txt: cannot be read \(No such file"):
+    with pytest.raises(CorpusError, match=r"none\.txt: no such file"):
         stream(tmp_path / "none.txt", TextRules())
     for unknown in ("klingon", "rot13", "base64"):
         with pytest.raises(CorpusError, match=rf"^encoding: '{unknown}' is not one that Python knows"):
@@ -180,19 +192,20 @@ def test_a_mark_is_not_text_of_a_streamed_file_however_utf_8_is_written(name: st
     assert stream(tmp_path / "text.txt", TextRules(), name).vocabulary.characters == ("a", "b")
 
 
-def test_a_streamed_file_that_does_not_decode_is_an_error_that_says_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("piece_bytes", [1, 2, 3, 2**20])
+def test_a_byte_that_does_not_decode_has_its_offset_however_large_the_file_is(
+    piece_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reader, "PIECE_BYTES", piece_bytes)
     file = tmp_path / "text.txt"
-    file.write_bytes(b"good \xff bad")
-    with pytest.raises(CorpusError, match=r"^text\.txt: is not utf-8 within \d+ bytes of 0 "):
-        stream(file, TextRules())
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 2)
-    with pytest.raises(CorpusError, match="within 2 bytes of 4 "):
-        stream(file, TextRules())
-    file.write_bytes("good 分".encode()[:-1])
-    with pytest.raises(CorpusError, match="within 2 bytes of 7 "):
-        stream(file, TextRules())
+    for data, byte, offset in (
+        (b"good \xff bad", "0xff", 5),
+        ("good 分".encode()[:-1], "0xe5", 5),
+        (b"\xef\xbb\xbfgood\xff", "0xff", 7),
+    ):
+        file.write_bytes(data)
+        with pytest.raises(CorpusError, match=rf"^text\.txt: byte {byte} at offset {offset} is not UTF-8"):
+            stream(file, TextRules())
 
 
 def test_indices_take_the_smallest_type() -> None:
