@@ -11,14 +11,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from model.arrays import Int64s
 from model.checkpoint import Checkpoint
+from model.decoding.beginning import choose_first
 from model.decoding.engine import Engine
 from model.decoding.row import ALL, Row
 from model.decoding.scoring import Score, score
 from model.errors import OptionError, show
 from model.sampling.options import MAX_SEED, Sampling
 from model.seeds import draw_seed
+from model.text.beginning import beginning
 from model.text.boundaries import CONTEXT_CHARS, check_end, most_chars
 from model.text.ending import EndWatcher
 from model.writing import Text, write
@@ -63,6 +67,7 @@ class LanguageModel:
         self.checkpoint = checkpoint
         self.engine = engine
         self.vocabulary = checkpoint.vocabulary
+        self.beginning = beginning(checkpoint.training, checkpoint.vocabulary, checkpoint.parameters["b_y"])
 
     def __repr__(self) -> str:
         c = self.checkpoint.config
@@ -75,15 +80,26 @@ class LanguageModel:
         unknown: "error" raises UnknownCharactersError for characters the model has never seen, "skip" leaves them out.
         Raises OptionError where nothing is left.
         """
-        if unknown not in UNKNOWN_RULES:
-            raise OptionError("unknown", f"{unknown!r} is not one of {', '.join(UNKNOWN_RULES)}")
+        _check_unknown(unknown)
         seen = self.checkpoint.rules.apply(prefix)
         if unknown == "skip":
             seen = self.vocabulary.known(seen)
         if not seen:
-            why = "is empty" if not prefix else "holds no character that the model knows"
-            raise OptionError(field, f"{why}; it must hold at least one character")
+            if not prefix:
+                raise OptionError(field, "is empty; it must hold at least one character")
+            raise OptionError(field, "holds no character that the model knows; it must hold at least one")
         return seen, self.vocabulary.encode(seen).astype("int64")
+
+    def prepare_prefix(self, prefix: str, unknown: str = "error", field: str = "prefix") -> tuple[str, Int64s]:
+        """What is read to continue a text: as `prepare`, but the text may be empty.
+
+        Then the indices are that of the character after which texts begin, or none where the first character has to be
+        chosen from `beginning.first`. A text of unknown characters alone is not an empty one.
+        """
+        if prefix:
+            return self.prepare(prefix, unknown, field)
+        _check_unknown(unknown)
+        return "", self.vocabulary.encode(self.beginning.read).astype(np.int64)
 
     def generate(
         self,
@@ -103,6 +119,8 @@ class LanguageModel:
 
         Exactly num_chars new characters, or up to one of the `stop` strings. With `end`, one of ENDS, the text goes on
         to the first such place, by at most MAX_BEYOND characters.
+
+        An empty prefix begins where a text begins.
 
         The same prefix and seed give the same text, alone or among others. Without a seed each prefix gets one of its
         own. Raises OptionError and UnknownCharactersError.
@@ -148,7 +166,7 @@ class LanguageModel:
         _check_whole("n", n, 1, MAX_SEED)
         check_end(end, self.vocabulary)
         sampling = Sampling(temperature, top_k, top_p, seed)
-        starts = [self._start(self.prepare(prefix, unknown), sampling) for prefix in prefixes]
+        starts = [self._start(self.prepare_prefix(prefix, unknown), sampling) for prefix in prefixes]
         return self._write(starts, num_chars, n, tuple(stop), end, sampling)
 
     @staticmethod
@@ -177,6 +195,8 @@ class LanguageModel:
                 top_p=sampling.top_p,
                 seed=start.seed_of(index % n) or 0,
             )
+            if not len(start.indices) and self.beginning.first is not None:
+                choose_first(row, self.beginning.first)
             before = self.vocabulary.decode(start.indices[-CONTEXT_CHARS:])
             return Text(index, row, EndWatcher(num_chars, stop, end, before))
 
@@ -213,3 +233,8 @@ def _check_whole(field: str, value: object, least: int, most: int) -> None:
         raise OptionError(field, f"{show(value)} is not a whole number of at least {least}")
     if value > most:
         raise OptionError(field, f"{show(value)} is not at most {most}")
+
+
+def _check_unknown(rule: str) -> None:
+    if rule not in UNKNOWN_RULES:
+        raise OptionError("unknown", f"{rule!r} is not one of {', '.join(UNKNOWN_RULES)}")

@@ -41,7 +41,10 @@ def write(engine: Engine, texts: Iterable[Text], decode: Callable[[Int64s], str]
     while True:
         while len(decoder) < MAX_ROWS and (text := next(waiting, None)) is not None:
             text.row.owner = text
-            decoder.admit(text.row)
+            if text.row.steps:
+                decoder.admit(text.row)
+            else:  # its only character was chosen before
+                yield text, text.take(decode, last=True)
         if not len(decoder):
             return
         finished = set(decoder.tick().tolist())

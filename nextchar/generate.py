@@ -27,7 +27,9 @@ def generate(
     checkpoint: Annotated[Path, typer.Argument(help="The model's folder, or its file.")],
     prefixes: Annotated[
         list[str] | None,
-        typer.Argument(help=r"Texts to continue. \n is a line end, \t a tab, \\ a backslash."),
+        typer.Argument(
+            help=r"Texts to continue; none begins where a text begins. \n is a line end, \t a tab, \\ a backslash."
+        ),
     ] = None,
     prefix_file: Annotated[
         str | None,
@@ -89,7 +91,7 @@ def generate(
             raise typer.BadParameter("--overwrite has no effect without --output")
         asked = from_arguments(prefixes or []) + (from_file(prefix_file) if prefix_file is not None else [])
         if not (asked or interactive or prefix_file is not None):
-            raise typer.BadParameter("give at least one prefix, --prefix-file or --interactive")
+            asked = from_arguments([""])
         with File(output, as_json, overwrite) if output else contextlib.nullcontext(Screen(as_json)) as out:
             lm = model.load(checkpoint, device, engine)
             lm.pieces([], **options)  # raises for an option that is not allowed
@@ -119,7 +121,7 @@ def _say_of_stops(lm: LanguageModel, stops: list[str]) -> None:
 def _is_known(lm: LanguageModel, prefix: Prefix, unknown: str) -> bool:
     """Whether the model can read it; says why not. Raises OptionError for an `unknown` that there is not."""
     try:
-        lm.prepare(prefix.text, unknown)
+        lm.prepare_prefix(prefix.text, unknown)
     except (OptionError, UnknownCharactersError) as error:
         if isinstance(error, OptionError) and error.field == "unknown":
             raise

@@ -77,7 +77,7 @@ ROOMS = {
     "model/writing.py": "model/arrays.py model/decoding/ model/text/ending.py",
     "model/language_model.py": (
         "model/arrays.py model/checkpoint.py model/decoding/ model/errors.py model/sampling/ model/seeds.py "
-        "model/text/boundaries.py model/text/ending.py model/writing.py"
+        "model/text/beginning.py model/text/boundaries.py model/text/ending.py model/writing.py"
     ),
     "model/__init__.py": "model/checkpoint.py model/engines/choice.py model/language_model.py",
     "model/evaluation.py": (

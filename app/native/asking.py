@@ -36,7 +36,7 @@ def question_of(
     else:
         assert fields.prefix is not None
         bounded("prefix", len(fields.prefix), settings.max_prefix_chars, "characters")
-        start = served.lm.prepare(fields.prefix, fields.unknown)
+        start = served.lm.prepare_prefix(fields.prefix, fields.unknown)
     options = Options(
         num_chars=fields.num_chars,
         temperature=fields.temperature,

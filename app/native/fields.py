@@ -46,7 +46,7 @@ class GenerateFields(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     prefix: str | None = Field(
-        None, repr=False, description="Text to continue, at least one character.", examples=["分开"]
+        None, repr=False, description="Text to continue; empty to begin where a text begins.", examples=["分开"]
     )
     num_chars: int = Field(100, ge=1, le=MAX_INTEGER, description="How many new characters to write.")
     temperature: float = Field(

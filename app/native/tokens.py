@@ -17,8 +17,10 @@ from app.scheduling.requests import Continuation
 from model.config import ModelConfig
 from model.errors import OptionError
 
-# version, digest of the weights, seed (−1: none), position, pending character; the state follows as float32.
+# version, digest of the weights, seed (−1: none), position, pending character (_NOTHING: none was read); the state
+# follows as float32.
 _HEADER = struct.Struct("<B32sqQI")
+_NOTHING = 2**32 - 1
 _VERSION = 1
 _MAC_BYTES = 32
 
@@ -34,7 +36,7 @@ def sign(continuation: Continuation, seed: int | None, digest: str, secret: byte
         bytes.fromhex(digest),
         -1 if seed is None else seed,
         continuation.position,
-        continuation.pending,
+        _NOTHING if continuation.pending is None else continuation.pending,
     )
     payload = header + b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in continuation.arrays)
     return base64.urlsafe_b64encode(_mac(payload, secret) + payload).decode().rstrip("=")
@@ -59,7 +61,8 @@ def read(token: str, secret: bytes, config: ModelConfig, digest: str) -> tuple[C
     if version != _VERSION or digest_bytes.hex() != digest:
         raise OtherWeightsError("state", "belongs to other weights than this model has now; begin again with a prefix")
     arrays = np.frombuffer(payload, "<f4", offset=_HEADER.size).reshape(len(config.state_names), config.hidden_dim)
-    return Continuation(tuple(arrays.astype(np.float32)), pending, position), None if seed < 0 else seed
+    own = Continuation(tuple(arrays.astype(np.float32)), None if pending == _NOTHING else pending, position)
+    return own, None if seed < 0 else seed
 
 
 def _mac(payload: bytes, secret: bytes) -> bytes:

@@ -29,7 +29,10 @@ class CompletionBody(JsonFields):
 
     model: str = Field(max_length=64, description="Which model answers.")
     prompt: list[str] = Field(
-        min_length=1, max_length=MAX_PROMPTS, repr=False, description="The text to continue, or several."
+        min_length=1,
+        max_length=MAX_PROMPTS,
+        repr=False,
+        description="The text to continue, or several. An empty one begins where a text begins.",
     )
     max_tokens: int = Field(
         16, ge=0, le=MAX_INTEGER, description="How many new characters to write; with 0 and `echo`, none."

@@ -31,7 +31,7 @@ def prompts(body: CompletionBody, served: Served, settings: Settings, caller: st
 def _prompt(text: str, body: CompletionBody, served: Served, settings: Settings, caller: str) -> Prompt:
     bounded("prompt", len(text), settings.max_prefix_chars, "characters")
     try:
-        seen, indices = served.lm.prepare(text, field="prompt")
+        seen, indices = served.lm.prepare_prefix(text, field="prompt")
     except UnknownCharactersError as error:
         raise name_field(error, "prompt") from error
     if body.max_tokens == 0:

@@ -184,6 +184,10 @@ class Batch:
 
     def _seat(self, row: Row, now: float) -> None:
         part: Part | Reading = row.owner
+        if not row.steps:  # its only character was chosen without one
+            self._observer.first_character(now - part.job.submitted)
+            self._retire(row)
+            return
         tells = isinstance(part, Part) and row is part.row and row.done < len(row.forced)  # of its first character
         self._decoder.admit(row, flush_at=now + part.look_after_s(row), begun=not tells, seated=now)
 

@@ -37,6 +37,8 @@ class GenerateJob(Job):
         self.parts = [Part(self, request, index, decode) for index in range(request.n)]
         if request.state is not None:
             return self._fork(np.array([request.state.pending]), pad(engine, request.state)), None
+        if request.first is not None:
+            return [part.make_first_row(engine, request.first) for part in self.parts], None
         but_last, last = request.prefix[:-1], request.prefix[-1:]
         if not len(but_last):
             return self._fork(last, None), None

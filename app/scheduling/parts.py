@@ -14,7 +14,8 @@ import numpy as np
 
 from app.scheduling.job import Decode, Job
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, Written
-from model.arrays import Int64s
+from model.arrays import Float32s, Int64s
+from model.decoding.beginning import choose_first
 from model.decoding.engine import Engine
 from model.decoding.measure import Measured, joined, part_of
 from model.decoding.row import ALL, Row, RowState
@@ -110,6 +111,15 @@ class Part:
         )
         return self.row
 
+    def make_first_row(self, engine: Engine, first: Float32s) -> Row:
+        """The row of a text that continues nothing: its first character is chosen from these logits. It may take no
+        more step, and is over then."""
+        row = self.make_row(np.zeros(0, np.int64), None)
+        choose_first(row, first)
+        if row.keep_state and not row.steps:
+            row.state, row.pending = start_of(engine), int(row.forced[0])
+        return row
+
     @property
     def streams(self) -> bool:
         return self._request.stream
@@ -182,8 +192,8 @@ class Part:
         forced = np.array([request.state.pending]) if request.state else request.prefix
         text = np.concatenate([forced, np.concatenate(self._indices)[: self.shown]])
         self._indices.clear()
-        if len(text) == 1:
-            self._keep_state(start or tuple(array[0] for array in engine.start(1)), int(text[0]), engine)
+        if len(text) < 2:
+            self._keep_state(start or start_of(engine), int(text[0]) if len(text) else None, engine)
             return None
 
         def keep(state: RowState) -> None:
@@ -191,7 +201,7 @@ class Part:
 
         return Row(text, 1, state=start, snapshot_at=len(text) - 1, on_snapshot=keep, owner=self)
 
-    def _keep_state(self, state: RowState, pending: int, engine: Engine) -> None:
+    def _keep_state(self, state: RowState, pending: int | None, engine: Engine) -> None:
         H = engine.config.hidden_dim
         begun = self._request.state.position if self._request.state else 0
         self.state = Continuation(tuple(array[:H].copy() for array in state), pending, begun + self.shown)
@@ -212,11 +222,16 @@ class Reading:
         return None
 
 
+def start_of(engine: Engine) -> RowState:
+    """The state of a row that has read nothing."""
+    return tuple(array[0] for array in engine.start(1))
+
+
 def pad(engine: Engine, continuation: Continuation) -> RowState:
     """A continuation's arrays, filled up to the width the engine keeps."""
     names, H = engine.config.state_names, engine.config.hidden_dim
     assert [array.shape for array in continuation.arrays] == [(H,)] * len(names)
-    filled = tuple(array[0] for array in engine.start(1))
+    filled = start_of(engine)
     for array, own in zip(filled, continuation.arrays, strict=True):
         array[:H] = own
     return filled

@@ -26,21 +26,23 @@ MAX_INTEGER = 2**53
 class Continuation:
     """Where a text was left: the state before its last character was read, and that character.
 
-    arrays: one (H,) array per name in `ModelConfig.state_names`. position: of the next character in the random stream.
+    arrays: one (H,) array per name in `ModelConfig.state_names`. pending: None where nothing was read, as a stop string
+    took away all of a text that continued nothing. position: of the next character in the random stream.
     """
 
     arrays: tuple[Float32s, ...]
-    pending: int
+    pending: int | None
     position: int
 
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """prefix: at least one index (int64), or empty where `state` is given. num_chars: at least 1.
+    """prefix: at least one index (int64), or empty where `state` or `first` is given. num_chars: at least 1.
 
     sampling: with its seed, unless greedy; choice i of `n` is written with seed + i. stop: none of them empty.
     end: where the text ends, at num_chars or beyond; one of ENDS that the model knows, None for there.
     logprobs: how many alternatives per character, None for no log-probabilities. stream: chunks are wanted.
+    first: logits (V,), of which each choice chooses its first character, where there is nothing to be read before it.
     timeout_s: from now until the answer must be there. caller: who takes turns with others, whatever names them.
     """
 
@@ -52,6 +54,7 @@ class GenerateRequest:
     end: str | None = None
     logprobs: int | None = None
     state: Continuation | None = None
+    first: Float32s | None = field(default=None, repr=False)
     return_state: bool = False
     stream: bool = False
     timeout_s: float | None = None

@@ -100,7 +100,7 @@ class Scheduler:
 
     def submit(self, request: GenerateRequest) -> Reply[Result]:
         """The request has its seed, unless it is greedy. Raises QueueFull, Draining and NotReady."""
-        assert len(request.prefix) > 0 or request.state is not None
+        assert len(request.prefix) > 0 or request.state is not None or request.first is not None
         assert request.sampling.greedy or request.sampling.seed is not None
         self._refuse(request, request.n)
         generation: Reply[Result] = Reply(self._loop)

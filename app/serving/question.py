@@ -64,11 +64,15 @@ def question(
     """
     lm = served.lm
     check_end(options.end, lm.vocabulary)
-    state, prefix, indices = None, "", np.zeros(0, np.int64)
-    if isinstance(start, Continuation):
-        state = start
-    else:
+    state, first, prefix, indices = None, None, "", np.zeros(0, np.int64)
+    if not isinstance(start, Continuation):
         prefix, indices = start
+    elif start.pending is None:
+        _, indices = lm.prepare_prefix("")
+    else:
+        state = start
+    if state is None and not len(indices):
+        first = lm.beginning.first
     seed = options.seed
     if options.temperature > 0 and seed is None:
         seed = draw_seed() if drawn_seed is None else drawn_seed
@@ -85,6 +89,7 @@ def question(
         end=options.end,
         logprobs=options.logprobs,
         state=state,
+        first=first,
         return_state=options.return_state,
         stream=options.stream,
         timeout_s=settings.request_timeout_s,

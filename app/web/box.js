@@ -11,11 +11,16 @@ export class Box {
   #words;
   #unknown = new Set();
   #rules = {};
+  #changed;
 
-  /** submit: called for Ctrl+Enter and ⌘+Enter. */
-  constructor(words, { submit }) {
+  /** submit: called for Ctrl+Enter and ⌘+Enter. changed: called when there is another text. */
+  constructor(words, { submit, changed }) {
     this.#words = words;
-    this.#area.addEventListener("input", () => this.#draw());
+    this.#changed = changed;
+    this.#area.addEventListener("input", () => {
+      this.#draw();
+      changed();
+    });
     this.#area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) submit();
     });
@@ -69,6 +74,7 @@ export class Box {
     const cut = pieces(this.text, this.#unknown, this.#rules);
     this.#area.value = cut.filter((piece) => !piece.unknown).map((piece) => piece.text).join("");
     this.mark([]);
+    this.#changed();
     this.focus();
   }
 }

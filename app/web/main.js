@@ -18,7 +18,7 @@ translate(words);
 const at = (id) => document.getElementById(id);
 const settings = new Settings();
 const about = new About(words);
-const box = new Box(words, { submit: () => at("form").requestSubmit() });
+const box = new Box(words, { submit: () => at("form").requestSubmit(), changed: () => settle() });
 const column = new Column(words, {
   attend: (index, element) => alternatives.show(index, passage.characters[index], element),
   leave: () => alternatives.hideSoon(),
@@ -59,9 +59,9 @@ function chooseModel() {
 }
 
 /** Writes on from a passage, which takes the place of the one shown once there is something to show. */
-async function write(from, { focus = null } = {}) {
+async function write(from, { focus = null, another = false } = {}) {
   const before = passage;
-  const fields = { ...settings.fields(), model: chosen()?.name ?? null };
+  const fields = { ...settings.fields({ another }), model: chosen()?.name ?? null };
   const replaces = from !== before && before !== EMPTY;
   if (replaces) earlier.push(before);
   const error = await follow(from, (options) => writeOn(from, fields, options), focus);
@@ -72,7 +72,7 @@ async function write(from, { focus = null } = {}) {
     column.show(passage);
   }
   settle();
-  if (error) fail(error, error.resume ? () => goBackTo(error.resume) : () => write(from));
+  if (error) fail(error, error.resume ? () => goBackTo(error.resume) : () => write(from, { another }));
 }
 
 /** Takes up a stream that broke. */
@@ -124,6 +124,7 @@ function settle() {
   column.busy = busy;
   at("write").textContent = busy ? words.stop : words.write;
   at("write").classList.toggle("stopping", busy);
+  at("surprise").hidden = busy || box.text !== "";
   at("hint").hidden = busy || textOf(passage) !== "";
   for (const id of ["on", "copy", "scale"]) at(id).hidden = empty;
   at("on").setAttribute("aria-disabled", String(busy));
@@ -155,6 +156,11 @@ at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) running.abort();
   else if (settings.areValid()) write(begin(asModelSees(box.text, chosen()?.config)));
+});
+
+at("surprise").addEventListener("click", () => {
+  settings.sample(); // the likeliest text would be the same each time
+  if (settings.areValid()) write(begin(""), { another: true });
 });
 
 at("on").addEventListener("click", () => {
@@ -191,4 +197,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.defaultPrevented) running?.abort();
 });
 
+settle(); // a browser may have kept what was typed
 loadModels();

@@ -13,14 +13,20 @@ export class Settings {
     return this.#form.reportValidity();
   }
 
-  /** The fields to send, without a seed where none is set. */
-  fields() {
+  /** From now on characters are drawn, for the eye too. */
+  sample() {
+    this.#form.elements.mode.value = "sampled";
+    this.#adapt();
+  }
+
+  /** The fields to send, without a seed where none is set, or where the text shall be `another` each time. */
+  fields({ another = false } = {}) {
     const fields = { num_chars: this.#number("num_chars") };
     if (this.#sampled) {
       fields.temperature = this.#number("temperature");
       fields.top_k = this.#number("top_k");
       fields.top_p = this.#number("top_p") ?? 1;
-      if (this.#number("seed") !== null) fields.seed = this.#number("seed");
+      if (!another && this.#number("seed") !== null) fields.seed = this.#number("seed");
     }
     return fields;
   }

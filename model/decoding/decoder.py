@@ -80,7 +80,7 @@ class BatchDecoder:
         """A row that is new, or that was parked and goes on where it was."""
         assert len(row.forced) > 0, "a row reads at least one character"
         assert row.num_chars > 0 or (len(row.forced) > 1 and row.logprobs is not None), "a row writes or is a score"
-        total = len(row.forced) + row.num_chars - 1
+        total = row.steps
         first = len(row.forced) - 1 if row.num_chars else 0
         values = {
             "offset": self._forced.place(row.forced, row.done, self._columns),

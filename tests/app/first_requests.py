@@ -27,7 +27,9 @@ def ask(client: TestClient) -> None:
         assert client.request(example.method, example.target, content=example.body, headers=json).status_code < 400
     wish = {"temperature": 0.8, "top_k": 3, "top_p": 0.5, "n": 2, "logprobs": 2}
     for asked in ({}, wish, {**wish, "seed": 1}):
-        assert client.post("/generate", json={"prefix": "abc", "num_chars": 3, **asked}).status_code == 200
+        for prefix, model in (("abc", "tiny"), ("", "tiny"), ("", "drawn")):
+            body = {"prefix": prefix, "num_chars": 3, "model": model, **asked}
+            assert client.post("/generate", json=body).status_code == 200
 
 
 def main() -> None:

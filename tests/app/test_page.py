@@ -222,6 +222,38 @@ def test_a_drawn_seed_is_shown_and_gives_the_text_again(server: Server, open_pag
     assert server.generate(prefix="ab", num_chars=30, temperature=0.8, seed=seed)["generated"] == text
 
 
+def test_an_empty_box_begins_where_a_text_begins(server: Server, open_page: Open) -> None:
+    page = open_page()
+    begin(page, "", 30)
+    assert finished(page, 30) == server.generate(prefix="", num_chars=30)["generated"]
+    assert page.locator("#given").text_content() == ""
+    with page.expect_request("**/generate") as sent:
+        page.get_by_role("button", name="Go on").click()
+    assert '"state":' in (sent.value.post_data or "")
+    assert finished(page, 60) == server.generate(prefix="", num_chars=60)["generated"]
+
+
+def test_a_surprise_is_another_each_time_and_asks_for_an_empty_box(server: Server, open_page: Open) -> None:
+    page = open_page()
+    surprise = page.get_by_role("button", name="Surprise me")
+    page.get_by_label("Begin with").fill("ab")
+    expect(surprise).to_be_hidden()
+    page.get_by_label("Begin with").fill("")
+    page.get_by_label("Sampled").check()
+    page.get_by_label("Seed").fill("5")
+    page.get_by_label("Likeliest").check()
+    page.get_by_label("Length").fill("30")
+    texts = []
+    for _ in range(2):
+        surprise.click()
+        expect(page.get_by_label("Sampled")).to_be_checked()
+        texts.append(finished(page, 30))
+        seed = int((page.get_by_role("status").text_content() or "").rpartition(" ")[2])
+        expected = server.generate(prefix="", num_chars=30, temperature=0.8, seed=seed)
+        assert texts[-1] == expected["generated"]
+    assert texts[0] != texts[1]
+
+
 def test_shows_the_text_while_it_is_written_and_stops(open_page: Open) -> None:
     page = open_page()
     with writing_without_end(page):

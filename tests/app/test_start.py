@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 
 from app import __main__ as start
 from app.settings import PREFIX
+from model import checkpoint as checkpoints
 from model.errors import DeviceError
 from model.processor import gpu_present
 from tests.app.conftest import ROOT, client_of
+from tests.beginnings import CASES
 
 NO_CARD = "device: gpu cannot be used here: mxnet: MXNet sees no GPU; onnxruntime: no NVIDIA driver is installed"
 
@@ -115,9 +118,11 @@ def test_importing_it_leaves_the_collector_of_garbage_as_it_is() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_compiled_is_there_before_a_model_is_ready(models_dir: Path) -> None:
+def test_what_is_compiled_is_there_before_a_model_is_ready(models_dir: Path, tmp_path: Path) -> None:
     """In a process of its own: this one has called these functions before."""
+    models = shutil.copytree(models_dir, tmp_path / "models")
+    checkpoints.save(models / "drawn", CASES["drawn"].checkpoint)
     asked = subprocess.run(
-        [sys.executable, "-m", "tests.app.first_requests", str(models_dir)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.app.first_requests", str(models)], cwd=ROOT, capture_output=True, text=True
     )
     assert asked.stdout.splitlines()[-1:] == ["[]"], asked.stdout + asked.stderr

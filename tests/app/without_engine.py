@@ -10,6 +10,7 @@ import numpy as np
 
 from app.native import tokens
 from app.scheduling.requests import Continuation
+from model.text.beginning import Beginning
 from tests.models import random_checkpoint
 
 
@@ -20,9 +21,10 @@ class Model:
         self.checkpoint = replace(random_checkpoint("lstm", 2, 8), digest="cd" * 32)
         self.vocabulary = self.checkpoint.vocabulary
         self.prepared: list[tuple[str, str]] = []
+        self.beginning = Beginning("", np.zeros(len(self.vocabulary), np.float32))
         self.served: Any = SimpleNamespace(name="tiny", lm=self)
 
-    def prepare(self, prefix: str, unknown: str = "error") -> tuple[str, Any]:
+    def prepare_prefix(self, prefix: str, unknown: str = "error") -> tuple[str, Any]:
         self.prepared.append((prefix, unknown))
         return prefix.lower(), self.vocabulary.encode(prefix.lower()).astype("int64")
 

@@ -117,7 +117,7 @@ def test_the_commands_are_answered_in_the_shape_that_is_shown(client: TestClient
         else:
             assert events(shown) == events(answer.text), command
         done.append(kind_after)
-    assert (done.count("json"), done.count("text"), done.count("http")) == (10, 4, 1)
+    assert (done.count("json"), done.count("text"), done.count("http")) == (11, 4, 1)
 
 
 @pytest.fixture(scope="module")

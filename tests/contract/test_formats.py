@@ -20,7 +20,7 @@ from model.config import GATES, ModelConfig
 from model.export.mxnet import CHAPTER_ORDER
 from model.export.onnx import to_onnx
 from model.text.held_out import Split
-from model.text.source import Source
+from model.text.source import Reading, Source
 from model.training.options import TrainingOptions
 from model.training.position import Position
 from model.training.report.events import EpochDone
@@ -73,7 +73,7 @@ def test_the_tensors_of_a_model_file_are_described(cell: str, num_layers: int) -
 
 
 def test_the_training_record_is_described() -> None:
-    corpus = SimpleNamespace(name="a", sha256="b", indices=[0], source=Source(("a",)))
+    corpus = SimpleNamespace(name="a", sha256="b", indices=[0], source=Source(("a",)), reading=Reading())
     run: Any = SimpleNamespace(
         options=TrainingOptions(), corpus=corpus, backend=SimpleNamespace(name="cpu"), position=Position(), ended=None,
         kept_epoch=0, split=Split(1),
@@ -82,6 +82,7 @@ def test_the_training_record_is_described() -> None:
     rows = dict(table(FORMATS, "key of `training`"))
     assert sorted(rows) == sorted(record)
     assert set(re.findall("`(\\w+)`", rows["corpus"])) == record["corpus"].keys()
+    assert set(re.findall("`(\\w+)`", rows["starts"])) == record["starts"].keys()
     assert set(re.findall("`(\\w+)`", rows["versions"])) == record["versions"].keys()
     assert tuple(re.findall("`(\\w+)`", rows["history"])) == HISTORY
 

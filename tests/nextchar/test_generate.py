@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from model import checkpoint as checkpoints
 from model.text.rules import TextRules
 from nextchar.generate import program
+from tests.beginnings import CASES, from_nothing
 from tests.models import random_checkpoint
 from tests.reference import predict_rnn
 
@@ -29,6 +30,23 @@ def test_each_prefix_is_continued_as_the_reference_does(saved: Path) -> None:
     checkpoint = checkpoints.load(saved)
     assert result.stdout.splitlines() == [predict_rnn(prefix, 20, checkpoint) for prefix in ("分开", "不分开")]
     assert result.returncode == 0, result.stderr
+
+
+def test_without_a_prefix_it_begins_where_a_text_begins(tmp_path: Path) -> None:
+    case = CASES["drawn"]
+    checkpoints.save(tmp_path, case.checkpoint)
+    wishes: list[dict[str, Any]] = [{}, {"temperature": 1.2, "seed": 6}]
+    for options in wishes:
+        told = [word for name, value in options.items() for word in (f"--{name}", value)]
+        expected = from_nothing(case, 20, **options)[0]
+        for count in (0, 1, 2):
+            result = run(tmp_path, *[""] * count, "--num-chars", 20, *told)
+            assert (result.stdout.splitlines(), result.exit_code) == ([expected] * max(count, 1), 0)
+    (tmp_path / "prefixes.jsonl").write_text('""\n{"prefix": ""}\n')
+    result = run(tmp_path, "--prefix-file", tmp_path / "prefixes.jsonl", "--num-chars", 20)
+    assert result.stdout.splitlines() == [from_nothing(case, 20)[0]] * 2
+    first = json.loads(run(tmp_path, "--json", "--num-chars", 20).stdout)
+    assert (first["prefix"], first["text"], first["generated"]) == ("", first["text"], first["text"])
 
 
 def test_a_seed_repeats_a_sampled_text(saved: Path) -> None:
@@ -48,7 +66,6 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
     ("arguments", "message"),
     [
         (["本"], "'本' (U+672C)"),
-        ([""], "prefix: is empty"),
         (["a", "--temperature", "9"], "temperature: 9"),
         (["a", "--device", "tpu"], "device: 'tpu'"),
         (
@@ -57,7 +74,6 @@ def test_interactively_a_bad_prefix_is_told_and_the_next_is_asked_for(saved: Pat
         ),
         (["a", "--num-chars", "9" * 100], "num_chars: a number of over 77 digits is not at most"),
         (["a", "--num-chars", "-1"], "num_chars: -1 is not a whole number of at least 0"),
-        ([], "give at least one prefix"),
         (["a", "b", "--unknown", "guess"], "unknown: 'guess' is not one of error, skip"),
         (["a", "--overwrite"], "--overwrite has no effect without --output"),
     ],
@@ -110,7 +126,13 @@ def test_a_text_ends_before_a_stop_string_or_at_a_word(saved: Path) -> None:
 
 def test_an_option_without_effect_is_named(saved: Path) -> None:
     told = run(saved, "a", "--top-k", 3, "--seed", 1, "-n", 2)
-    assert (told.exit_code, told.stderr) == (0, "greedy: no effect of --n, --top-k, --seed; --temperature draws\n")
+    assert (told.exit_code, told.stderr) == (
+        0,
+        "".join(
+            f"--{name} has no effect while the likeliest is taken; give a --temperature above 0\n"
+            for name in ("top-k", "seed", "n")
+        ),
+    )
     assert run(saved, "a", "--top-k", 3, "--seed", 1, "-n", 2, "--temperature", 1).stderr == ""
     assert run(saved, "a").stderr == ""
 

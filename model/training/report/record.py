@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from model.processor import available_cores
+from model.text.beginning import starts_record
 from model.text.encoding import EncodedCorpus
 from model.text.held_out import Split
 from model.text.source import DOCUMENT_END
@@ -69,6 +70,7 @@ def training_record(run: Run) -> dict[str, Any]:
         "train_perplexity": at.train_perplexity if at.epoch else None,
         "validation_perplexity": perplexity(at.best_loss, 1) if validated else None,
         "memorised": at.memorised,
+        "starts": starts_record(run.corpus.reading),
         "history": _thinned([dict(zip(HISTORY, row, strict=True)) for row in at.history]),
         "backend": run.backend.name,
         "threads": available_cores(),

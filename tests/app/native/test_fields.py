@@ -100,7 +100,6 @@ BAD_VALUES = [
     ("unknown", "ignore"),
     ("state", "not one"),
     ("state", ""),
-    ("prefix", ""),
     ("prefix", "\x00"),
     ("prefix", 7),
     ("prefix", "a" * 10_001),

@@ -43,6 +43,13 @@ def test_what_was_signed_is_read_back_bit_for_bit(cell: str, seed: int | None) -
     assert state_token.sign(wide, seed, DIGEST, b"secret") == token, "float32, whatever it was"
 
 
+def test_a_token_of_a_text_of_which_nothing_was_read_says_so() -> None:
+    config = ModelConfig("lstm", 1, 4, 9)
+    nothing = Continuation(tuple(np.zeros(4, np.float32) for _ in config.state_names), None, 0)
+    read, seed = state_token.read(state_token.sign(nothing, 5, DIGEST, b"secret"), b"secret", config, DIGEST)
+    assert (read.pending, read.position, seed) == (None, 0, 5)
+
+
 @pytest.mark.parametrize("hidden_dim", [1, 2, 3])
 def test_every_token_is_read_whatever_letters_it_ends_with(hidden_dim: int) -> None:
     config = ModelConfig("rnn", 1, hidden_dim, 9)
@@ -162,6 +169,7 @@ def test_the_state_in_a_token_is_the_books_in_float64(
         text += body["generated"]
         read, seed = state_token.read(body["state"], SECRET.encode(), checkpoint.config, checkpoint.digest)
         assert (seed, read.position) == (8, len(text) - 2)
+        assert read.pending is not None
         assert checkpoint.vocabulary.characters[read.pending] == text[-1]
         _, state = book_forward(checkpoint.config, parameters, checkpoint.vocabulary.encode(text[:-1])[None])
         _, behind = book_forward(checkpoint.config, parameters, checkpoint.vocabulary.encode(text)[None])

@@ -233,7 +233,6 @@ def test_an_answer_names_the_stops_that_the_model_cannot_write(client: TestClien
         ({"prompt": "a" * 31}, "prompt", ["31", "30", "characters"]),
         ({"prompt": ["a", "a" * 31]}, "prompt", ["31", "30", "characters"]),
         ({"prompt": "a本"}, "prompt", ["本", "position 1"]),
-        ({"prompt": ["a", ""]}, "prompt", ["empty"]),
     ],
 )
 def test_a_refusal_names_openais_field_the_value_and_what_is_allowed(

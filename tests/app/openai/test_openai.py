@@ -34,6 +34,14 @@ def test_a_completion_is_the_references_text(api: openai.OpenAI, models_dir: Pat
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (2, 30, 32)
 
 
+def test_an_empty_prompt_begins_where_a_text_begins(api: openai.OpenAI, models_dir: Path) -> None:
+    expected = predict_rnn(" ", 30, checkpoints.load(models_dir / "tiny"))[1:]  # it has a space, and no record
+    answer = api.completions.create(model="tiny", prompt="", max_tokens=30, temperature=0)
+    assert answer.choices[0].text == expected
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (0, 30)
+
+
 def test_sixteen_sampled_characters_are_the_default_and_a_seed_repeats_them(api: openai.OpenAI) -> None:
     texts = {api.completions.create(model="tiny", prompt="a", seed=3).choices[0].text for _ in range(2)}
     assert len(texts) == 1
@@ -170,7 +178,6 @@ def test_a_stop_string_ends_the_text(api: openai.OpenAI) -> None:
     ("fields", "param"),
     [
         ({"prompt": "本"}, "prompt"),
-        ({"prompt": ""}, "prompt"),
         ({"prompt": []}, "prompt"),
         ({"prompt": [1, 2]}, "prompt"),
         ({"max_tokens": -1}, "max_tokens"),

@@ -21,6 +21,8 @@ from app.scheduling.reply import Reply
 from app.scheduling.requests import GenerateRequest, ScoreRequest
 from model.decoding.state_cache import StateCache
 from model.sampling.options import Sampling
+from model.sampling.plain import choose_reference
+from model.sampling.random_stream import uniform
 from tests.model.plain_engine import PlainEngine, V, decode, greedy, state_after
 
 LETTERS = "abcdefg"
@@ -167,6 +169,26 @@ def test_of_each_choice_the_first_character_is_told_once_but_of_no_row_that_read
     other = bench.put(request("b", 40))
     bench.turns_until(job, other, seconds=FLUSH_S)
     assert len(bench.told.firsts) == 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_texts_of_a_first_character_alone_take_no_step_and_no_place(stream: bool) -> None:
+    bench = Bench(max_rows=1)
+    first = np.array([0, 3, 0, 0, 2, 0, 0], np.float32)
+    sampling = Sampling(1.0, seed=0)
+    options: dict[str, Any] = {"n": 5, "sampling": sampling, "first": first, "stream": stream, "return_state": True}
+    job = bench.put(request("", 1, **options))
+    other = bench.put(request("a", 3))
+    assert bench.turns_until(job) == 1
+    expected = [LETTERS[choose_reference(first, 1.0, V, 1.0, uniform(seed, 0))] for seed in range(5)]
+    assert [choice.text for choice in job.generation.answer.choices] == expected
+    assert [choice.finish_reason for choice in job.generation.answer.choices] == ["length"] * 5
+    assert [choice.state.position for choice in job.generation.answer.choices] == [1] * 5
+    assert read(job) == (list(enumerate(expected)) if stream else [])
+    assert bench.told.ticks[:1] == [(1, 3, 0.0)]
+    assert len(bench.told.firsts) == 6
+    assert (bench.told.admissions[0], job.outcome(), job.written) == ((0, None), "length", 5)
+    assert other.generation.done
 
 
 def test_a_row_that_was_parked_does_not_begin_again() -> None:

@@ -13,9 +13,11 @@ from app.scheduling.parts import FLUSH_S, NEVER, Part, Pieces, Reading, pad
 from app.scheduling.reply import Reply
 from app.scheduling.requests import Chunk, Continuation, GenerateRequest, ScoreRequest
 from model.arrays import Float32s, State
-from model.decoding.measure import Measured
+from model.decoding.measure import Measured, measure
 from model.decoding.row import ALL, Row
 from model.sampling.options import MAX_SEED, Sampling
+from model.sampling.plain import choose_reference
+from model.sampling.random_stream import uniform
 from model.text.boundaries import MAX_BEYOND
 from tests.measured import same_measures
 from tests.model.plain_engine import H, PlainEngine, S, decode
@@ -254,6 +256,45 @@ def test_where_a_stop_left_nothing_of_one_character_the_state_is_known(begun: in
     assert found is not None
     expected = ([0, 0], 5, 0) if begun is None else ([1, 2], 4, 17)
     assert (found.arrays[0].tolist(), found.pending, found.position) == expected
+
+
+FIRST = np.log(np.array([1, 1, 9, 1, 1, 1, 1], np.float32))
+
+
+def test_a_text_that_continues_nothing_has_its_first_character_before_any_step() -> None:
+    part = part_for(1, prefix=np.zeros(0, np.int64), num_chars=4, sampling=Sampling(1.0, seed=3), logprobs=2)
+    row = part.make_first_row(ENGINE, FIRST)
+    chosen = choose_reference(FIRST, 1.0, ALL, 1.0, uniform(4, 0))
+    assert (row.forced.tolist(), row.num_chars, row.position, row.steps) == ([chosen], 3, 1, 3)
+    assert (row is part.row, row.state, row.seed) == (True, None, 4)
+    chunk = part.take()
+    assert chunk is not None
+    assert chunk.text == "abcdefg"[chosen]
+    assert same(chunk.measured, measure(FIRST[None], np.array([chosen]), 2))
+
+
+@pytest.mark.parametrize("stop", [(), ("d",)])
+def test_the_state_behind_a_single_character_is_that_before_anything_was_read(stop: tuple[str, ...]) -> None:
+    part = part_for(prefix=np.zeros(0, np.int64), num_chars=1, return_state=True, stop=stop)
+    row = part.make_first_row(ENGINE, FIRST)
+    assert row.steps == 0
+    part.take(end=True)
+    assert part.after(row, ENGINE) is None
+    found = part.choice()
+    assert (found.text, found.finish_reason) == ("c", "length")
+    assert found.state is not None
+    assert (found.state.arrays[0].tolist(), found.state.pending, found.state.position) == ([0, 0], 2, 1)
+
+
+def test_where_a_stop_left_nothing_after_nothing_there_is_nothing_to_read() -> None:
+    part = part_for(prefix=np.zeros(0, np.int64), num_chars=9, return_state=True, stop=("c",))
+    row = part.make_first_row(ENGINE, FIRST)
+    part.take()
+    assert part.after(row, ENGINE) is None
+    found = part.choice()
+    assert (found.text, found.finish_reason) == ("", "stop")
+    assert found.state is not None
+    assert (found.state.arrays[0].tolist(), found.state.pending, found.state.position) == ([0, 0], None, 0)
 
 
 def test_a_score_is_never_looked_at_and_needs_no_other_row() -> None:

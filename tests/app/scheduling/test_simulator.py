@@ -36,6 +36,7 @@ LETTERS = "\n abcde"
 MAX_BEYOND = 30
 STEP_S = 2**-10
 MAX_ROWS, MAX_QUEUE = 3, 8
+FIRST = np.log(np.array([1, 5, 2, 5, 1, 3, 1], np.float32))  # of texts that continue nothing
 
 
 class Timer:
@@ -139,7 +140,7 @@ class Asked:
     request: GenerateRequest | ScoreRequest
     reply: Reply[Any]
     source: AsyncIterator[Chunk]
-    before: tuple[list[int], int] = ([], 0)
+    before: tuple[list[int], int] = ([], 0)  # no characters before those of FIRST
     cancelled: bool = False
     read: list[str] = field(default_factory=list)
 
@@ -147,11 +148,10 @@ class Asked:
 def written_alone(prefix: list[int], num_chars: int, sampling: Sampling, seed: int | None) -> list[int]:
     """Character by character, one row, by the readable reference of choosing."""
     engine, text = PlainEngine(), list(prefix)
-    state, logits = engine.start(1), None
+    state, logits = engine.start(1), FIRST[None]
     for character in prefix:
         logits, state = engine.step(np.array([character]), state)
     for position in range(num_chars):
-        assert logits is not None
         number = 0.0 if seed is None else uniform(seed, position)
         text.append(choose_reference(logits[0], sampling.temperature, sampling.top_k or V, sampling.top_p, number))
         logits, state = engine.step(np.array(text[-1:]), state)
@@ -227,6 +227,9 @@ class Simulation:
         draw, caller = self.random, self.random.choice("xyz")
         timeout_s = draw.choice([None, None, draw.uniform(0.01, 0.3)])
         prefix = [draw.randrange(V) for _ in range(draw.randint(1, 9))]
+        seen = [asked.before[0] for asked in self.asked if asked.before[0]]
+        if seen and draw.random() < 0.15:
+            prefix = draw.choice(seen)
         before: tuple[list[int], int] = (prefix, 0)
         request: GenerateRequest | ScoreRequest
         if draw.random() < 0.2:
@@ -240,19 +243,23 @@ class Simulation:
             if left and draw.random() < 0.3:
                 begun, choice = draw.choice(left)
                 before = (begun.before[0], begun.before[1] + len(choice.text))
+                prefix = []
                 sampling = begun.request.sampling
                 if choice.seed is not None:
                     sampling = Sampling(sampling.temperature, sampling.top_k, sampling.top_p, choice.seed)
-                state = choice.state
+                state = choice.state if choice.state.pending is not None else None
+            elif draw.random() < 0.1:
+                prefix, before = [], ([], 0)
             request = GenerateRequest(
-                np.array(prefix if state is None else [], np.int64),
+                np.array(prefix, np.int64),
                 draw.choice([draw.randint(1, 20), draw.randint(1, 100)]),
                 sampling,
-                n=1 if state is not None else draw.randint(1, 3),
+                n=1 if before[1] else draw.randint(1, 3),
                 stop=tuple("".join(draw.choices(LETTERS, k=draw.randint(1, 3))) for _ in range(draw.choice([0, 0, 2]))),
                 end=draw.choice([None, None, "word", "line"]),
                 logprobs=draw.choice([None, 0, 2]),
                 state=state,
+                first=None if prefix or state is not None else FIRST,
                 return_state=draw.random() < 0.4,
                 stream=draw.random() < 0.5,
                 timeout_s=timeout_s,
@@ -266,6 +273,8 @@ class Simulation:
             return
         self.asked.append(Asked(len(self.asked), self.loop.now, request, reply, aiter(reply), before))
         self.note("arrived", len(self.asked) - 1)
+        if isinstance(request, GenerateRequest) and request.first is not None:
+            self.note("nothing before it")
 
     def finished_choices(self) -> list[tuple[Any, Any]]:
         results = [(asked, asked.reply.answer) for asked in self.asked]
@@ -425,5 +434,6 @@ def test_whatever_happens_each_text_is_the_one_it_gets_alone_and_twice_the_same_
         "parked",
         "rested",
         "cached",
+        "nothing before it",
     }
     assert everything <= {kind for kind, times in kinds.items() if times > 1}, kinds

@@ -69,6 +69,18 @@ def test_where_an_earlier_text_ended_there_is_no_prefix() -> None:
     assert (len(found.request.prefix), found.request.prefix.dtype) == (0, np.dtype(np.int64))
 
 
+def test_nothing_begins_with_a_first_character_or_behind_the_one_where_texts_begin() -> None:
+    nothing = Continuation(continuation().arrays, None, 0)
+    for start in (("", np.zeros(0, np.int64)), nothing):
+        found = asked(start)
+        assert (found.prefix, len(found.request.prefix), found.request.state) == ("", 0, None)
+        assert found.request.first is MODEL.beginning.first
+    behind = asked(("", np.array([3], np.int64)))
+    assert (behind.prefix, behind.request.prefix.tolist(), behind.request.first) == ("", [3], None)
+    assert asked().request.first is None
+    assert asked(continuation()).request.first is None
+
+
 @pytest.mark.parametrize("start", [AB, continuation()])
 @pytest.mark.parametrize(
     ("temperature", "seed", "used"), [(1.0, None, DRAWN), (1.0, 0, 0), (1.0, 6, 6), (0.0, None, None), (0.0, 6, None)]

@@ -170,7 +170,7 @@ def test_an_event_source_is_answered_with_events_without_further_fields(
         ):
             assert answer.headers["content-type"].startswith(kind)
             assert "vary" not in answer.headers
-    refused = http.get("/generate?prefix=", headers=headers)
+    refused = http.get("/generate?prefix=%C3%9F", headers=headers)
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
 
 

@@ -3,17 +3,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from model.plain_record import worded
+from model.plain_record import read_record, worded
+from model.text.beginning import beginning
 from model.text.corpus import Corpus
-from model.text.encoding import encode
+from model.text.encoding import encode, open_corpus
 from model.text.rules import TextRules
+from model.text.source import Reading, Source
 from model.training import Trainer, TrainingOptions
 from model.training.position import Position
 from model.training.report import record as module
@@ -37,6 +41,28 @@ def test_it_holds_what_it_takes_to_train_again() -> None:
     assert record["corpus"] == {"name": "a text", "sha256": "5" * 64, "chars": 450, "document_end": None}
     assert record["versions"]["numpy"] == np.__version__
     assert record["backend"] == "cpu"
+
+
+def test_it_says_how_texts_begin() -> None:
+    reading = Reading(("one", "two"), line_starts={"t": 2, "q": 5})
+    made = trainer()
+    made.corpus = replace(made.corpus, reading=reading)
+    assert training_record(made)["starts"] == {"documents": 2, "first_characters": {"q": 5, "t": 2}}
+
+
+def test_what_is_read_of_a_file_is_how_its_model_begins(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("bo\n\nann\nal\n")
+    made = trainer()
+    for rules, read in ((TextRules(), ""), (TextRules(newlines="keep"), "\n")):
+        made.corpus = open_corpus(Source((str(tmp_path / "names.txt"),)), rules)
+        record = read_record(json.dumps(worded(training_record(made))))
+        assert record["starts"]["first_characters"] == {"a": 2, "b": 1}
+        vocabulary = made.corpus.vocabulary
+        found = beginning(record, vocabulary, np.zeros(len(vocabulary), np.float32))
+        assert found.read == read
+        if not read:
+            assert found.first is not None
+            assert vocabulary.characters[found.first.argmax()] == "a"
 
 
 def test_it_says_how_far_the_run_came_and_on_what_machine(monkeypatch: pytest.MonkeyPatch) -> None:
