@@ -154,16 +154,13 @@ ROOMS = {
         "nextchar/terminal.py"
     ),
     "nextchar/generate.py": (
-        "model/__init__.py model/errors.py model/language_model.py nextchar/idle.py nextchar/terminal.py"
+        "model/__init__.py model/errors.py model/language_model.py nextchar/idle.py nextchar/prefixes.py "
+        "nextchar/terminal.py nextchar/writing.py nextchar/written.py"
     ),
     "nextchar/prefixes.py": "model/errors.py",
     "nextchar/written.py": "model/errors.py model/language_model.py nextchar/terminal.py",
     "nextchar/writing.py": (
         "model/language_model.py model/sampling/options.py model/seeds.py nextchar/prefixes.py nextchar/written.py"
-    ),
-    "nextchar/generate.py": (
-        "model/__init__.py model/errors.py model/language_model.py nextchar/prefixes.py nextchar/terminal.py "
-        "nextchar/writing.py nextchar/written.py"
     ),
     "nextchar/models.py": "model/errors.py model/versions.py nextchar/terminal.py",
     "nextchar/runs.py": "model/checkpoint.py model/errors.py nextchar/terminal.py",

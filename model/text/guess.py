@@ -24,9 +24,10 @@ _WIDER = {  # what is read instead: it holds all of the other, and more than tha
 }  # fmt: skip
 _SELDOM = ("mac_cyrillic", "mac_latin2", "mac_greek", "mac_turkish", "mac_iceland", "hp_roman8", "ptcp154", "kz1048")
 _WESTERN = "àâæçéèêëîïôœùûüÿäößáíóúñãõåøìò"
+_EASTERN = "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ"
 _BY_LETTERS = {  # of the languages that are written in each
-    "cp1252": _WESTERN, "cp1250": "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ", "cp1254": "çğıöşüâîûİ", "cp1257": "ąčęėįšųūžāēģīķļņ",
-    "iso8859_2": "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţ", "mac_roman": _WESTERN, "cp850": _WESTERN,
+    "cp1252": _WESTERN, "cp1250": _EASTERN, "cp1254": "çğıöşüâîûİ", "cp1257": "ąčęėįšųūžāēģīķļņ", "iso8859_2": _EASTERN,
+    "mac_roman": _WESTERN, "cp850": _WESTERN,
 }  # fmt: skip
 _SIGNS = "“”‘’„–—…«»€°"
 
