@@ -39,19 +39,20 @@ def serialise(arrays: Mapping[str, Untyped], metadata: Mapping[str, str]) -> tup
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data = safetensors.numpy.save(contiguous, {**metadata, "digest": _NO_DIGEST})
     header, tensors = _split(data)
-    text = json.dumps(json.loads(header), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    text = json.dumps(json.loads(bytes(header)), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    unsigned = struct.pack("<Q", len(text)) + text + tensors
-    digest = hashlib.sha256(unsigned).hexdigest()
-    at = _digest_offset(unsigned, _NO_DIGEST)
-    return unsigned[:at] + digest.encode() + unsigned[at + len(digest) :], digest
+    start = struct.pack("<Q", len(text)) + text
+    unsigned = hashlib.sha256(start)
+    unsigned.update(tensors)
+    digest, at = unsigned.hexdigest(), _digest_offset(start, _NO_DIGEST)
+    return b"".join((start[:at], digest.encode(), start[at + len(digest) :], tensors)), digest
 
 
 def read_metadata(data: bytes, name: str) -> dict[str, str]:
     """The metadata of a safetensors file, unverified. Raises CheckpointError where there is none."""
     try:
         header, _ = _split(data)
-        metadata = json.loads(header)["__metadata__"]
+        metadata = json.loads(bytes(header))["__metadata__"]
         if not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError("metadata that is not text")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -84,11 +85,13 @@ def _digest_offset(data: bytes, digest: str) -> int:
     return at + len(key) if at >= 0 else -1
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def _split(data: bytes) -> tuple[memoryview, memoryview]:
+    """Header and tensors, not copied: a run's arrays are many times what its model is."""
     (length,) = struct.unpack_from("<Q", data)
     if length > len(data) - 8:
         raise ValueError("its header is longer than the file")
-    return data[8 : 8 + length], data[8 + length :]
+    view = memoryview(data)
+    return view[8 : 8 + length], view[8 + length :]
 
 
 def write_atomically(path: Path, data: bytes, verify: Any = None) -> None:

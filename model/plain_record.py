@@ -10,18 +10,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-MAX_DIGITS = 4300  # Python refuses to read longer ones, and to write them
 MAX_DEPTH = 16  # ours nest three deep; a writer of JSON gives up at about 1000
 
 
 def read_record(text: str) -> dict[str, Any]:
     """The record in a text. Figures that are not finite, of a run that diverged, become None: JSON has no such numbers.
-    So do whole ones of more than MAX_DIGITS.
 
     Raises ValueError or RecursionError for a text that holds no JSON object, one that nests deeper than MAX_DEPTH, or
     half of a surrogate pair.
     """
-    record = json.loads(text, parse_float=_finite, parse_int=_whole, parse_constant=lambda _: None)
+    record = json.loads(text, parse_float=_finite, parse_constant=lambda _: None)
     if not isinstance(record, dict):
         raise ValueError("its training record is not an object")
     level: list[Any] = [record]
@@ -45,10 +43,6 @@ def worded(value: Any) -> Any:
 def _finite(digits: str) -> float | None:
     value = float(digits)
     return value if math.isfinite(value) else None
-
-
-def _whole(digits: str) -> int | None:
-    return int(digits) if len(digits) <= MAX_DIGITS else None
 
 
 def _containers(values: Iterable[Any]) -> list[Any]:

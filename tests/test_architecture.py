@@ -106,6 +106,7 @@ ROOMS = {
         "model/text/ model/training/fitting.py model/training/options.py model/training/presets.py "
         "model/training/speed.py"
     ),
+    "model/training/memory.py": "model/config.py model/errors.py model/training/options.py",
     "model/training/backend.py": "model/arrays.py model/training/optimisation/",
     "model/training/backends/": (
         "model/arrays.py model/config.py model/errors.py model/kernels/ model/processor.py model/training/backend.py "
@@ -119,7 +120,8 @@ ROOMS = {
     "model/training/trainer.py": (
         "model/arrays.py model/checkpoint.py model/config.py model/errors.py model/text/ model/training/backend.py "
         "model/training/backends/choice.py model/training/ending.py model/training/optimisation/ "
-        "model/training/options.py model/training/position.py model/training/report/ model/training/resuming.py"
+        "model/training/memory.py model/training/options.py model/training/position.py model/training/report/ "
+        "model/training/resuming.py"
     ),
     "model/training/run.py": (
         "model/arrays.py model/checkpoint.py model/errors.py model/files.py model/plain_record.py "

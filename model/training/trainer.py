@@ -25,7 +25,7 @@ from model.config import ModelConfig
 from model.errors import CheckpointError, OptionError, TrainingError
 from model.text import batches, held_out
 from model.text.encoding import EncodedCorpus
-from model.training import ending, resuming
+from model.training import ending, memory, resuming
 from model.training.backend import Backend, lent
 from model.training.backends.choice import open_backend
 from model.training.optimisation import dropout
@@ -60,6 +60,7 @@ class Trainer:
         for prefix in options.prefixes:  # what cannot be written after is told now, not after an hour
             if not len(corpus.vocabulary.encode(corpus.rules.apply(prefix))):
                 raise OptionError("prefixes", "one of them is empty; each must hold at least one character")
+        memory.check(self.config, options)
         self.backend = backend or open_backend(options.backend, options.device, self.config, options.precision)
         self.backend.load(initial_parameters(self.config, self._rng(_INITIAL), options.initialisation))
         weights = self.backend.weights

@@ -109,8 +109,7 @@ def test_a_count_beyond_all_numbers_is_one_that_is_large() -> None:
 
 
 def test_a_record_that_no_number_can_hold_is_read_without_it() -> None:
-    digits = "9" * 5000
-    record = read_record(f'{{"starts": {{"first_characters": {{"a": {digits}, "b": 2, "c": 1e999, "d": NaN}}}}}}')
+    record = read_record('{"starts": {"first_characters": {"a": -1e999, "b": 2, "c": 1e999, "d": NaN}}}')
     assert begun("abcd", **record) == ("", logits(0, 2, 0, 0))
 
 
