@@ -68,7 +68,7 @@ EFFECTIVE = frozenset({
 # Other options of the commands.
 TRAIN = (
     *(
-        Idle(name, lambda o: _embedded(o["corpus"] or EMBEDDED), "on an embedded corpus")
+        Idle(name, lambda o: _embedded(o["corpus"] or (None if o["resume"] else EMBEDDED)), "on an embedded corpus")
         for name in ("encoding", "errors")
     ),
     Idle("overwrite", lambda o: o["if_missing"], "with --if-missing"),

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 SPELLED = {"time_budget_s": "time-budget", "save_every_s": "save-every", "prefixes": "prefix"}
 # What people need first, in this order, in the panel that has no name of its own.
-FIRST = ("out", "corpus", "preset", "time_budget_s", "prefixes", "resume")
+FIRST = ("folder", "out", "corpus", "preset", "time_budget_s", "prefixes", "resume")
 BY_THE_TEXT = "by the text"
 PANELS = ("Text", "Time", "Model", "Training", "Validation and samples", "Machine", "Files")
 PRESET = "best"  # where none is named; its values are what the help shows

@@ -10,17 +10,17 @@ import typer
 
 from model import checkpoint as checkpoints
 from model.errors import CheckpointError, NextcharError, OptionError
-from model.text.encoding import open_corpus
 from model.text.learnable import check_learnable
-from model.text.source import Source
 from model.training import PRESETS, Trainer, TrainingOptions, presets
 from model.training.options import check
 from model.training.planning import plan
 from model.training.report.journal import check_tensorboard
+from model.training.resuming import source_of
 from model.training.run import RESUME_NAME, check_free, check_name, read_snapshot
 from nextchar.idle import SETTINGS, TRAIN, idle, warn, warn_of_idle
 from nextchar.options import PRESET, with_training_options
 from nextchar.progress import console, watch
+from nextchar.resume import folder_of, open_text, source_for
 from nextchar.rules import rules_for
 from nextchar.terminal import Program
 
@@ -38,7 +38,12 @@ def _of_files(help: str) -> Any:
 @program.command()
 @with_training_options
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the model; its name is the model's name.", metavar="<path>")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="With --resume: the run's folder, instead of --out.")
+    ] = None,
     corpus: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,18 +58,28 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            help="Go on with the run in --out, from where it was last saved, with the settings it had.",
+            help="Go on with the run in DIR, from where it was last saved, with the text and the settings it had.",
             show_default=False,
         ),
     ] = False,
-    encoding: Annotated[str, typer.Option(help="Of the text files.", rich_help_panel=TEXT)] = "utf-8",
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of the text files; auto takes the likeliest.", show_default="utf-8", rich_help_panel=TEXT),
+    ] = None,
     errors: Annotated[
-        str, typer.Option(help="For bytes that do not decode: strict, or replace.", rich_help_panel=TEXT)
-    ] = "strict",
+        str | None,
+        typer.Option(
+            help="For bytes that do not decode: strict, or replace.", show_default="strict", rich_help_panel=TEXT
+        ),
+    ] = None,
     join: Annotated[
-        str,
-        typer.Option(help="Between texts: line, a line end; document, a mark after each.", rich_help_panel=TEXT),
-    ] = "line",
+        str | None,
+        typer.Option(
+            help="Between texts: line, a line end; document, a mark after each.",
+            show_default="line",
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
     max_chars: Annotated[
         int | None, typer.Option(help="Use only the first so many characters.", rich_help_panel=TEXT)
     ] = None,
@@ -105,26 +120,28 @@ def train(
         if value not in (None, [])
     }
     try:
-        check_name(out)
+        place = folder_of(out, folder, resume)
+        check_name(place)
         _check(preset, given)
         if tensorboard:
             check_tensorboard()
         if if_missing:
-            if _verifies(out):
+            if _verifies(place):
                 return
-            resume = (out / RESUME_NAME).exists()
+            resume = (place / RESUME_NAME).exists()
             overwrite = not resume
         if resume and overwrite:
             raise OptionError("resume", "goes on with the run that --overwrite would remove; give one of them")
         if override and not resume:
             raise OptionError("override", "is for --resume")
-        snapshot = read_snapshot(out) if resume else None
+        snapshot = read_snapshot(place) if resume else None
         if not (resume or overwrite):
-            check_free(out)
-        before = None if snapshot is None else snapshot.facts.get("rules", {})
-        corpora = tuple(corpus or ["lyrics"])
-        rules = rules_for(corpora, preset, keep_case, keep_newlines, before)
-        encoded = open_corpus(Source(corpora, encoding, errors, join, max_chars), rules, out)
+            check_free(place)
+        before = None if snapshot is None else source_of(snapshot.facts)
+        source = source_for(corpus, encoding, errors, join, max_chars, before)
+        read_by = None if snapshot is None else snapshot.facts.get("rules", {})
+        rules = rules_for(source.corpora, preset, keep_case, keep_newlines, read_by)
+        encoded = open_text(source, rules, place, is_of_run=before is not None and not corpus)
         if snapshot is None or preset is not None:
             size = {} if snapshot is None else {"hidden_dim": snapshot.facts["options"]["hidden_dim"]}
             planned = plan(preset or PRESET, encoded, {**size, **given})
@@ -139,7 +156,7 @@ def train(
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
         warn(idle(SETTINGS, vars(trainer.options), given))
-        finished = watch(trainer, out, tensorboard, overwrite)
+        finished = watch(trainer, place, tensorboard, overwrite)
     except (NextcharError, OSError) as error:
         console.print(str(error), style="red")
         raise typer.Exit(FAILED) from None

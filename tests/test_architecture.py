@@ -89,7 +89,6 @@ ROOMS = {
     "model/training/optimisation/initialise.py": "model/arrays.py model/config.py",
     "model/training/position.py": "model/errors.py",
     "model/training/setting.py": "model/errors.py",
-    "model/training/resuming.py": "model/errors.py",
     "model/training/options.py": (
         "model/config.py model/errors.py model/processor.py model/text/held_out.py "
         "model/training/optimisation/initialise.py model/training/setting.py"
@@ -106,6 +105,7 @@ ROOMS = {
         "model/text/ model/training/fitting.py model/training/options.py model/training/presets.py "
         "model/training/speed.py"
     ),
+    "model/training/resuming.py": "model/errors.py model/text/ model/training/options.py",
     "model/training/memory.py": "model/config.py model/errors.py model/training/options.py",
     "model/training/backend.py": "model/arrays.py model/training/optimisation/",
     "model/training/backends/": (
@@ -173,11 +173,12 @@ ROOMS = {
     "nextchar/serve.py": "app/__main__.py",
     "nextchar/options.py": "model/training/__init__.py model/training/options.py model/training/setting.py",
     "nextchar/train.py": (
-        "model/checkpoint.py model/errors.py model/text/encoding.py model/text/learnable.py "
-        "model/text/source.py model/training/__init__.py model/training/options.py model/training/planning.py "
-        "model/training/presets.py model/training/report/journal.py model/training/run.py nextchar/idle.py "
-        "nextchar/options.py nextchar/progress.py nextchar/rules.py nextchar/terminal.py"
+        "model/checkpoint.py model/errors.py model/text/learnable.py model/training/__init__.py "
+        "model/training/options.py model/training/planning.py model/training/presets.py "
+        "model/training/report/journal.py model/training/resuming.py model/training/run.py nextchar/idle.py "
+        "nextchar/options.py nextchar/progress.py nextchar/resume.py nextchar/rules.py nextchar/terminal.py"
     ),
+    "nextchar/resume.py": "model/errors.py model/text/",
     "nextchar/start.py": "nextchar/__main__.py",
     "nextchar/__main__.py": (  # by name, when one is called
         "nextchar/benchmark.py nextchar/evaluate.py nextchar/export.py nextchar/generate.py nextchar/models.py "

@@ -27,7 +27,7 @@ from model import checkpoint as checkpoints
 from model import versions
 from model.arrays import Reals
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, NextcharError, TrainingError, brief
+from model.errors import CheckpointError, NextcharError, TrainingError, brief, show
 from model.files import (
     open_regular,
     read_header,
@@ -59,7 +59,7 @@ def check_name(out: Path) -> None:
     name = Path(os.path.abspath(out)).name
     if not versions.MODEL_NAME.fullmatch(name):
         raise TrainingError(
-            f"out: {name!r} cannot be a model's name and would never be served; a name is at most 64 small letters "
+            f"out: {show(name)} cannot be a model's name and would never be served; a name is at most 64 small letters "
             "a–z, digits, '.', '_' and '-', and begins with a letter or a digit"
         )
 
@@ -177,6 +177,8 @@ def _alone_in(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()  # a folder that is there may be read-only
         descriptor = os.open(out, os.O_RDONLY)
+    except FileExistsError:
+        raise TrainingError(f"{out}: is a file; name a folder with --out") from None
     except OSError as error:
         raise TrainingError(
             f"{out}: cannot be written to ({error.strerror}); name a folder that can be with --out"

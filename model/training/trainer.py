@@ -72,6 +72,7 @@ class Trainer:
         self.ended: str | None = None  # why; None while it goes on
         self._stop = False
         self._quotes = False
+        self._rises: str | None = None  # what to say where the rate is higher than before the run was taken up
 
     def request_stop(self) -> None:
         """Ends the run after the batch under way; a signal handler may call it."""
@@ -84,6 +85,8 @@ class Trainer:
             self.config, self.backend.name, len(self.backend.weights), self.num_training,
             self.split.validation_chars, self.split.margin_chars, self.num_batches, at.epoch,
         )  # fmt: skip
+        if self._rises is not None:
+            yield Advice(self._rises)
         while self.ended is None:
             if at.batch == 0:
                 self.ended = "stopped" if self._stop else ending.reason_to_end(options, at)
@@ -230,7 +233,7 @@ class Trainer:
     ) -> EpochDone:  # fmt: skip
         at, options = self.position, self.options
         count = num_batches * options.batch_size * options.num_steps
-        rate = learning_rate(options, ending.progress(options, at, self.num_batches))
+        rate = self._rate(options)
         return EpochDone(
             epoch, at.epoch_seconds, count / at.epoch_seconds, perplexity(loss_sum, count),
             None if validation_loss is None else perplexity(validation_loss, 1),
@@ -245,6 +248,9 @@ class Trainer:
         with lent(self.backend, weights):
             losses, _ = self.backend.losses(data, labels, self._zero_state(len(data)))
         return float(losses.mean(dtype=np.float64))
+
+    def _rate(self, options: TrainingOptions) -> float:
+        return learning_rate(options, ending.progress(options, self.position, self.num_batches))
 
     def _is_hopeless(self, loss: float) -> bool:
         return hopeless(loss, len(self.corpus.vocabulary))
@@ -274,8 +280,8 @@ class Trainer:
         if self.average is not None:
             arrays["average"] = self.average
         facts = {
-            "options": asdict(self.options), "corpus": self.corpus.sha256, "rules": asdict(self.corpus.rules),
-            "backend": self.backend.name, "position": self.position.to_facts(),
+            "options": asdict(self.options), **resuming.text_facts(self.corpus), "backend": self.backend.name,
+            "position": self.position.to_facts(),
         }  # fmt: skip
         return arrays, facts
 
@@ -284,11 +290,7 @@ class Trainer:
 
         `override` lets those options differ that may: see `resuming`.
         """
-        if facts["corpus"] != self.corpus.sha256:
-            raise CheckpointError(
-                "the run to resume read another text; give the --corpus, --encoding, --max-chars, --keep-newlines and "
-                "--keep-case that it began with"
-            )
+        resuming.check_text(facts, self.corpus)
         try:
             before = in_todays_words(facts["options"])
         except OptionError as error:
@@ -310,6 +312,7 @@ class Trainer:
         self.state = tuple(arrays[f"state.{i}"].copy() for i in range(len(self.state)))
         position.changed = sorted({*position.changed, *changed})
         self.position = position
+        self._rises = advice.rate_rises(self._rate(TrainingOptions.from_record(before)), self._rate(self.options))
 
     def _validated(self) -> bool:
         return bool(self.options.validation_fraction and self.position.best_epoch)

@@ -147,7 +147,7 @@ def test_a_run_goes_on_with_the_settings_it_had_and_others_are_refused_by_name(t
     for flags, words in {
         ("--seed=1", "--learning-rate=0.5"): "learning_rate was 0.01, now 0.5, seed was 0, now 1 (--override",
         ("--validation-fraction=0.2", "--override"): "validation_fraction was 0.1, now 0.2 (no run can",
-        ("--no-keep-newlines",): "another text",
+        ("--no-keep-newlines",): "what becomes of line ends was keep, now space",
         ("--overwrite",): "resume: goes on with the run that --overwrite would remove",
         ("--preset=chapter", "--keep-newlines"): "num_steps was 8, now 35",
     }.items():

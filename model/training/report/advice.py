@@ -47,3 +47,13 @@ def quoting(memorised: float | None) -> str | None:
         f"{memorised:.0%} of the windows of these samples stand in the corpus: the model knows it by heart; "
         "raise --dropout-output, lower --hidden-dim or --epochs, or bring more text"
     )
+
+
+def rate_rises(before: float, now: float) -> str | None:
+    """Of a run that goes on with another end: the learning rate falls over the whole of it."""
+    if now <= before * 1.001:
+        return None
+    return (
+        f"the learning rate goes up from {before:.2g} to {now:.2g}: it falls over the run as it is now, "
+        "which is longer than it was"
+    )

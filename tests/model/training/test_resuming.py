@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model.errors import CheckpointError
+from model.text.corpus import Corpus
+from model.text.encoding import EncodedCorpus, encode
+from model.text.rules import TextRules
+from model.text.source import Source
 from model.training.options import SETTINGS, TrainingOptions
-from model.training.resuming import FIXED, FREE, LENGTH, changes
+from model.training.resuming import FIXED, FREE, LENGTH, changes, check_text, source_of, text_facts
 
 BEFORE = TrainingOptions(num_layers=2, sampling="consecutive", time_budget_s=5.0, prefixes=("a", "b"))
+
+HERE = os.getcwd()
 
 
 def another(name: str) -> TrainingOptions:
@@ -67,8 +76,66 @@ def test_all_that_differ_are_named_at_once_and_held_out_text_can_never_be_traine
         changes(recorded(BEFORE), now, override=True)
 
 
-def test_a_run_of_before_an_option_was_there_goes_on_where_it_is_off() -> None:
+def test_a_run_of_before_an_option_was_there_goes_on_where_it_is_as_by_default() -> None:
     before = recorded(BEFORE)
     del before["steps"], before["seed"]
-    with pytest.raises(CheckpointError, match="seed was off, now 0"):
-        changes(before, asdict(BEFORE))
+    assert changes(before, asdict(BEFORE)) == []
+    with pytest.raises(CheckpointError, match="seed was 0, now 1"):
+        changes(before, asdict(replace(BEFORE, seed=1)))
+
+
+def corpus(text: str = "some words", source: Source = Source(("my.txt",)), **rules: Any) -> EncodedCorpus:  # noqa: B008
+    rules = {"lowercase": False, "newlines": "keep", **rules}
+    name = " ".join(source.corpora)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return replace(encode(Corpus(name, text, digest), TextRules(**rules)), source=source)
+
+
+def facts(of: EncodedCorpus) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(text_facts(of))))
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (corpus("some worl"), "the text has 9 characters, it had 10"),
+        (corpus("some wordz"), "the text has 9 distinct characters, it had 8"),
+        (corpus("words some"), "as many characters, but not the same ones"),
+        (corpus("x", Source(("a.txt", "lyrics"))), f"--corpus was {HERE}/my.txt, now {HERE}/a.txt, lyrics"),
+        (
+            corpus("x", Source(("my.txt",), "gb18030", "replace")),
+            "--encoding was utf-8, now gb18030; --errors was strict, now replace",
+        ),
+        (
+            corpus("x", Source(("my.txt",), max_chars=5, join="document")),
+            "--join was line, now document; --max-chars was off, now 5",
+        ),
+        (corpus("x", lowercase=True), "lower-casing was False, now True"),
+    ],
+)
+def test_another_text_is_told_by_what_differs_and_never_by_its_digest(now: EncodedCorpus, told: str) -> None:
+    check_text(facts(corpus()), corpus())
+    with pytest.raises(CheckpointError) as error:
+        check_text(facts(corpus()), now)
+    assert "is not the text that the run to resume read: " in str(error.value)
+    assert told in str(error.value)
+    assert now.sha256[:8] not in str(error.value)
+
+
+def test_a_text_that_is_named_otherwise_and_is_the_same_is_the_same() -> None:
+    check_text(facts(corpus()), corpus(source=Source(("elsewhere.txt",), "utf-16")))
+
+
+def test_what_a_run_read_is_found_from_everywhere() -> None:
+    source = Source(("my.txt", "lyrics", "-"), "gb18030", "replace", "document", 99)
+    there = source_of(facts(corpus(source=source)))
+    assert there == replace(source, corpora=(str(Path("my.txt").resolve()), "lyrics", "-"))
+
+
+def test_a_run_of_an_earlier_version_does_not_say_what_it_read() -> None:
+    before = {"corpus": "0" * 64, "rules": {}}
+    assert source_of(before) is None
+    with pytest.raises(CheckpointError, match="is of a version that does not record which; give the --corpus"):
+        check_text(before, corpus())
+    with pytest.raises(CheckpointError, match="is of another version of this program"):
+        source_of({"source": {"corpora": ["a"], "from": "later"}})

@@ -14,7 +14,7 @@ import pytest
 
 from model import versions
 from model.checkpoint import FILE_NAME, load, save
-from model.errors import CheckpointError, OptionError, TrainingError
+from model.errors import CheckpointError, OptionError, TrainingError, show
 from model.files import serialise
 from model.text.corpus import Corpus
 from model.text.encoding import encode
@@ -282,7 +282,7 @@ def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["Mine", "my model", ".hidden", "a" * 65, "é", "-x", "_x", "分开"])
 def test_a_name_that_would_never_be_served_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TrainingError, match=f"out: {re.escape(repr(name))} cannot be a model's name"):
+    with pytest.raises(TrainingError, match=f"out: {re.escape(show(name))} cannot be a model's name"):
         check_name(tmp_path / name)
 
 

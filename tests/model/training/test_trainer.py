@@ -212,7 +212,7 @@ def test_a_snapshot_of_another_text_or_size_is_refused() -> None:
     other = Trainer(corpus(), TrainingOptions(**{**SMALL, "hidden_dim": 8}))
     with pytest.raises(CheckpointError, match="hidden_dim was 16, now 8"):
         other.restore(arrays, facts)
-    with pytest.raises(CheckpointError, match="another text"):
+    with pytest.raises(CheckpointError, match="is not the text that the run to resume read"):
         other.restore(arrays, {**facts, "corpus": "1" * 64})
     with pytest.raises(CheckpointError, match="by 'mxnet', this one is by 'cpu'"):
         Trainer(corpus(), trainer.options).restore(arrays, {**facts, "backend": "mxnet"})
