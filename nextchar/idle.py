@@ -7,12 +7,12 @@ does something.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from model.text.stored import EMBEDDED
+from nextchar.terminal import say
 
 Options = Mapping[str, Any]  # by name
 
@@ -111,4 +111,4 @@ def warn_of_idle(table: Collection[Idle], command: Callable[..., Any], options: 
 def warn(sentences: Iterable[str]) -> None:
     """On standard error: standard output has what was asked for and nothing else."""
     for sentence in sentences:
-        print(sentence, file=sys.stderr)
+        say(sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
 import os
@@ -35,6 +36,57 @@ class Program(typer.Typer):
                 sys.exit(f"{error.filename}: {error.strerror}")
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still to be flushed
             sys.exit(f"the output cannot be written ({error.strerror})")
+
+
+class Unfailing(io.TextIOBase):
+    """A standard stream that nothing depends on: what it cannot take is dropped, and so is all that follows.
+
+    A pipe may be closed by whoever reads it, and a disk may be full.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self._drop()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._drop()
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(ValueError):  # of a stream that is closed
+            return bool(self._stream.isatty())
+        return False
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(sys, self._name)
+
+    def _drop(self) -> None:
+        """What the stream still holds is written out when the process ends, and would fail again."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def say(text: str) -> None:
+    """A line on standard error."""
+    print(text, file=Unfailing("stderr"), flush=True)
 
 
 def _prepare(number: int, name: str) -> None:

@@ -107,7 +107,7 @@ def train(
     A setting that is not given is the preset's, or with --resume what it was.
     Defaults in parentheses are those of the preset best.
 
-    Ctrl-C and SIGTERM end it after the batch under way, with what there is saved.
+    Ctrl-C, SIGTERM and SIGHUP end it after the batch under way, with what there is saved; a second one ends it at once.
 
     Exit codes: 0 trained; 1 refused or failed, and says why;
     2 the command line cannot be read; 3 training diverged, nothing was saved;
@@ -145,9 +145,9 @@ def train(
         if snapshot is None or preset is not None:
             size = {} if snapshot is None else {"hidden_dim": snapshot.facts["options"]["hidden_dim"]}
             planned = plan(preset or PRESET, encoded, {**size, **given})
-            options, lines = planned.options, planned.lines
+            options, lines, epoch_s = planned.options, planned.lines, planned.epoch_seconds
         else:  # of an earlier version, maybe
-            lines = ()
+            lines, epoch_s = (), None
             options = TrainingOptions.from_record(presets.with_given(snapshot.facts["options"], given))
         check_learnable(encoded)
         trainer = Trainer(encoded, options)
@@ -156,7 +156,7 @@ def train(
         if snapshot is not None:
             trainer.restore(snapshot.arrays, snapshot.facts, override)
         warn(idle(SETTINGS, vars(trainer.options), given))
-        finished = watch(trainer, place, tensorboard, overwrite)
+        finished = watch(trainer, place, tensorboard, overwrite, epoch_s)
     except (NextcharError, OSError) as error:
         console.print(str(error), style="red")
         raise typer.Exit(FAILED) from None

@@ -144,7 +144,7 @@ ROOMS = {
     "nextchar/facts.py": (
         "model/text/encoding.py model/text/facts.py model/text/learnable.py model/text/source.py nextchar/terminal.py"
     ),
-    "nextchar/idle.py": "model/text/stored.py",
+    "nextchar/idle.py": "model/text/stored.py nextchar/terminal.py",
     "nextchar/rules.py": "model/text/rules.py model/text/stored.py model/training/presets.py",
     "nextchar/benchmark.py": "model/errors.py nextchar/benchmarks/ nextchar/terminal.py",
     "nextchar/evaluate.py": (

@@ -17,7 +17,7 @@ from rich.console import Console
 from model import checkpoint as checkpoints
 from model.training.report.events import Sampled
 from nextchar import progress
-from nextchar.terminal import escaped
+from nextchar.terminal import Unfailing, escaped, say
 from tests.models import random_checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,6 +72,35 @@ def test_a_model_that_learned_escape_sequences_does_not_command_the_terminal(tmp
 def test_a_sample_of_training_does_not_command_the_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=output, force_terminal=terminal, color_system=None))
-    progress._print(Sampled(1, "a", "a" + TITLE + "\x9b2J", None), None, Path())  # type: ignore[arg-type]
-    shown = "a\\u001b]0;x\\u0007\\u009b2J" if terminal else "a\x1b]0;x\x9b2J"  # rich leaves out a bell by itself
+    progress._print_sample(Sampled(1, "a", "a" + TITLE + "\x9b2J", None))
+    shown = "a\\u001b]0;x\\u0007\\u009b2J" if terminal else "a\x1b]0;x\x07\x9b2J"
     assert output.getvalue() == f" - {shown}\n"
+
+
+class Broken(io.StringIO):
+    """Takes one line."""
+
+    lines = 0
+
+    def write(self, text: str) -> int:
+        if self.lines:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.getvalue():
+            self.lines = 1
+
+
+def test_what_a_stream_cannot_take_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Broken()
+    monkeypatch.setattr("sys.stdout", stream)
+    console = Console(file=Unfailing("stdout"), color_system=None)  # type: ignore[arg-type]
+    console.print("one")
+    console.print("two")
+    assert stream.getvalue() == "one\n"
+    monkeypatch.setattr("sys.stderr", stream)
+    say("three")
+    stream.close()
+    say("four")
+    assert not Unfailing("stdout").isatty()
