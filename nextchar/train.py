@@ -158,7 +158,8 @@ def train(
         warn(idle(SETTINGS, vars(trainer.options), given))
         finished = watch(trainer, place, tensorboard, overwrite, epoch_s)
     except (NextcharError, OSError) as error:
-        console.print(str(error), style="red")
+        plain = f"{error.filename or out}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        console.print(plain, style="red")
         raise typer.Exit(FAILED) from None
     if finished.reason == "diverged":
         raise typer.Exit(DIVERGED_BUT_SAVED if finished.best_epoch else DIVERGED)

@@ -15,7 +15,7 @@ from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
-from model.training.report.events import BatchDone, Event
+from model.training.report.events import BatchDone, Event, Sampled
 from nextchar import progress
 from nextchar.progress import watch
 
@@ -56,7 +56,7 @@ def test_samples_stand_under_their_epoch_as_the_file_has_them(
 def test_control_characters_of_a_sample_are_kept_where_no_terminal_obeys_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress._print_sample(progress.events.Sampled(1, "a", "a\x07\x1b[1m:heart:\r[red]b", 0.25))
+    progress._print_sample(Sampled(1, "a", "a\x07\x1b[1m:heart:\r[red]b", 0.25))
     assert capsys.readouterr().out == " - a\x07\x1b[1m:heart:\r[red]b (25% stands in the corpus)\n"
 
 
@@ -104,10 +104,14 @@ def test_a_signal_ends_a_run_well_and_the_next_one_kills(
 
 def test_a_hangup_that_is_ignored_stays_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    found = []
-    monkeypatch.setattr(
-        progress, "run", lambda t, *_: (found.append(signal.getsignal(signal.SIGHUP)) or e for e in t.events())
-    )
+    found = list[Any]()
+
+    def run(trainer: Trainer, *_: Any) -> Iterator[Event]:
+        for event in trainer.events():
+            found.append(signal.getsignal(signal.SIGHUP))
+            yield event
+
+    monkeypatch.setattr(progress, "run", run)
     try:
         watch(trainer(), tmp_path / "m", tensorboard=False, overwrite=True)
     finally:

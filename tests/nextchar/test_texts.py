@@ -23,11 +23,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     """What training is told to read, which ends it."""
     sources: list[Source] = []
 
-    def opened(source: Source, *_: Any) -> None:
+    def opened(source: Source, *_: Any, **__: Any) -> None:
         sources.append(source)
         raise CorpusError("told")
 
-    monkeypatch.setattr(train, "open_corpus", opened)
+    monkeypatch.setattr(train, "open_text", opened)
     return sources
 
 
