@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 SAMPLE_BYTES = 2**14
 _KANA_SHARE = 0.2  # of the characters beyond ASCII, above which a text is Japanese
-_LATIN_SHARE = 0.6  # of the bytes that are letters of ASCII, above which a text is in Latin script
+_LATIN_SHARE = 0.4  # of the bytes that are letters of ASCII, above which a text is in Latin script
 _HEBREW_LETTERS = 30  # so many without one of the five are no Cyrillic text
 _WIDER = {  # what is read instead: it holds all of the other, and more than that in the same places
     "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift_jis_2004": "cp932",

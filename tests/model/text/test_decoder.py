@@ -117,6 +117,7 @@ def test_a_fault_is_told_as_well_after_a_megabyte_as_at_the_beginning(before: in
             "is not UTF-8, and its encoding cannot be guessed; name it with --encoding",
         ),
         (b"ab\0c", "utf-8", "holds NUL characters (U+0000), as no text does"),
+        (b"caf\xe9\r\nBlume\r\n", "utf-8", "the text looks like windows-1252: café (--encoding cp1252)"),
         (b"caf\xe9", "ascii", "byte 0xe9 at offset 3 is not ASCII; the text looks like windows-1252: café"),
     ],
 )

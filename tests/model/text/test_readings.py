@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,10 @@ def test_a_file_is_read_as_the_table_says(reading: dict[str, Any]) -> None:
 def test_no_file_is_without_a_reading() -> None:
     there = {path.relative_to(TEXTS).parts[0] for path in TEXTS.rglob("*") if path.is_file()}
     assert there - {"readings.json", "README.md"} == {reading["file"] for reading in READINGS}
+
+
+def test_the_documentation_names_each_file_once() -> None:
+    page = (TEXTS.parents[1] / "docs" / "texts.md").read_text("utf-8")
+    cells = [line.rstrip(" |").rpartition("|")[2] for line in page.splitlines() if line.startswith("|")]
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    assert sorted(named) == sorted({reading["file"] for reading in READINGS})
