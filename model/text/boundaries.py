@@ -29,6 +29,7 @@ _INSIDE = "".join(
     rf"\p{{Word_Break={name}}}" for name in ("MidLetter", "MidNum", "MidNumLet", "Single_Quote", "Double_Quote")
 )
 _MARKS = r"[\p{Word_Break=Extend}\p{Word_Break=Format}\p{Word_Break=ZWJ}]*+"
+_MAY_FOLLOW = ("a", "1", "\N{HEBREW LETTER ALEF}")  # each kind that goes on behind such a character
 _DECIDED = regex.compile(rf"[^{_INSIDE}]|[{_INSIDE}]{_MARKS}.", regex.DOTALL)
 
 
@@ -95,4 +96,6 @@ def _next_place(end: str, text: str, at: int) -> tuple[int, bool]:
         place = next(place for place in chain((0,), ends) if place >= at)
         return place, place < len(text)
     place = _WORD_BOUNDARY.search(text, at).start()
-    return place, _DECIDED.match(text, place) is not None
+    return place, _DECIDED.match(text, place) is not None or (
+        place < len(text) and all(_WORD_BOUNDARY.search(text + more, at).start() == place for more in _MAY_FOLLOW)
+    )

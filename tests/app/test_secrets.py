@@ -26,7 +26,8 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize("style", ["json", pytest.param("console", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["json", "console"])
 def test_neither_key_nor_secret_nor_text_is_in_the_log_whatever_fails(
     models_dir: Path, tmp_path: Path, style: str
 ) -> None:

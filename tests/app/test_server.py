@@ -260,6 +260,7 @@ def test_a_port_in_use_is_an_exit_status_not_a_hang(server: Server, models_dir: 
         Server(tmp_path, models_dir, NEXTCHAR_PORT=str(server.port))
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_pipelined_requests_behind_is_a_499_and_no_error(models_dir: Path, tmp_path: Path) -> None:
     server = Server(tmp_path, models_dir, NEXTCHAR_MAX_NUM_CHARS="10000000", NEXTCHAR_MAX_ANSWER_MB="4096")
     body = b'{"prefix":"a","num_chars":10000000}'

@@ -86,7 +86,8 @@ def test_a_start_that_asks_for_neither_looks_for_neither(
 
 
 @pytest.mark.skipif(gpu_present(), reason="this machine has a GPU; this is about one without")
-@pytest.mark.parametrize("models", [pytest.param("none", marks=pytest.mark.slow), "one"])
+@pytest.mark.slow
+@pytest.mark.parametrize("models", ["none", "one"])
 def test_a_gpu_that_is_not_there_ends_the_process_with_or_without_models(
     models: str, models_dir: Path, tmp_path: Path
 ) -> None:

@@ -42,7 +42,7 @@ def test_a_model_goes_out_as_the_chapters_arrays_and_comes_back_with_its_text(sa
     [
         pytest.param((), TextRules(lowercase=True, newlines="space"), marks=pytest.mark.slow),
         (("--keep-case",), TextRules(lowercase=False, newlines="space")),
-        (("--keep-newlines",), TextRules(lowercase=True, newlines="keep")),
+        pytest.param(("--keep-newlines",), TextRules(lowercase=True, newlines="keep"), marks=pytest.mark.slow),
     ],
 )
 def test_a_model_that_is_taken_in_reads_text_as_it_is_said(
@@ -73,6 +73,7 @@ def test_what_cannot_be_taken_in_is_one_sentence_and_a_status(words: str, messag
 
 
 @needs_mxnet
+@pytest.mark.slow
 def test_a_model_that_is_taken_in_keeps_the_one_whose_place_it_takes(saved: Path, tmp_path: Path) -> None:
     before = checkpoints.load(saved).digest
     export.to_mxnet(random_checkpoint(seed=5), tmp_path / "params")

@@ -69,13 +69,10 @@ def test_a_run_that_needs_more_than_is_free_is_refused_by_a_sentence(monkeypatch
     memory.check(ModelConfig("lstm", 4, 8192, 8), options)  # where nothing is known, nothing is refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "optimizer", "layers", "hidden_dim", "rows", "steps", "distinct"),
-    [
-        ("gru", "sgd", 2, 96, 128, 64, 40),
-        pytest.param("lstm", "adam", 1, 384, 4, 8, 50, marks=pytest.mark.slow),
-        pytest.param("rnn", "adam", 1, 32, 32, 32, 4000, marks=pytest.mark.slow),
-    ],
+    [("gru", "sgd", 2, 96, 128, 64, 40), ("lstm", "adam", 1, 384, 4, 8, 50), ("rnn", "adam", 1, 32, 32, 32, 4000)],
 )
 def test_what_is_reckoned_is_about_what_is_taken(
     tmp_path: Path, cell: str, optimizer: str, layers: int, hidden_dim: int, rows: int, steps: int, distinct: int
