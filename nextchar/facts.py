@@ -20,8 +20,10 @@ SCRIPTS = 4  # that are named
 def tell(console: Console, corpus: EncodedCorpus, trained: int, held_out: int, epoch_s: float | None = None) -> None:
     """trained, held_out: characters. epoch_s: about how long a pass over the text takes here, if that is known."""
     facts = facts_of(corpus)
-    training = _of_the_training(facts, trained, held_out, epoch_s)
-    console.print("\n".join([*of_the_reading(corpus), *of_the_text(facts), training]))
+    lines = [*of_the_reading(corpus), *of_the_text(facts), _of_the_training(facts, trained, held_out)]
+    if epoch_s is not None:
+        lines.append(f"an epoch takes about {_duration(epoch_s)}")
+    console.print("\n".join(lines))
     for doubt in doubts(facts):
         console.print(f"{escaped(corpus.name)}: {doubt}", style="yellow")
 
@@ -116,13 +118,13 @@ def _repeated(share: float) -> str:
     return f"{_percent(share)} are repeats" if share else "no two alike"
 
 
-def _of_the_training(facts: Facts, trained: int, held_out: int, epoch_s: float | None) -> str:
+def _of_the_training(facts: Facts, trained: int, held_out: int) -> str:
     words = "all of it is trained on, nothing is held out"
     if held_out:
         words = f"{trained:,} of {facts.characters:,} are trained on, {held_out:,} are held out"
         if neither := facts.characters - trained - held_out:
             words += f", {neither:,} between them left out"
-    return words if epoch_s is None else f"{words}; an epoch takes about {_duration(epoch_s)}"
+    return words
 
 
 def visible(text: str) -> str:

@@ -77,7 +77,7 @@ class TextDecoder:
         return text
 
     def _use(self, codec: str) -> None:
-        self.encoding = "utf-8" if codec == "utf_8" else codec
+        self.encoding = codecs.lookup(codec).name
         self._begun = codec in ("utf_16", "utf_32")  # which take their own mark away
         self._decoder = codecs.getincrementaldecoder(codec)("strict" if self._errors == "strict" else _HANDLER)
 
