@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def folder_of(out: str | None, folder: str | None, resume: bool) -> Path:
         raise OptionError(
             "out", f"{show(folder)} stands without an option; give a text with --corpus, a folder with --out"
         )
-    if None not in (out, folder) and Path(str(out)) != Path(str(folder)):
+    if None not in (out, folder) and os.path.abspath(str(out)) != os.path.abspath(str(folder)):
         raise OptionError("out", f"is {show(out)}, and --resume names {show(folder)}; give one of them")
     named = out if folder is None else folder
     if named is None:

@@ -158,7 +158,9 @@ def train(
         warn(idle(SETTINGS, vars(trainer.options), given))
         finished = watch(trainer, place, tensorboard, overwrite, epoch_s)
     except (NextcharError, OSError) as error:
-        plain = f"{error.filename or out}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        plain = str(error)
+        if isinstance(error, OSError):
+            plain = f"{error.filename or out or folder}: {error.strerror or error}"
         console.print(plain, style="red")
         raise typer.Exit(FAILED) from None
     if finished.reason == "diverged":

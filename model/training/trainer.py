@@ -312,7 +312,8 @@ class Trainer:
         self.state = tuple(arrays[f"state.{i}"].copy() for i in range(len(self.state)))
         position.changed = sorted({*position.changed, *changed})
         self.position = position
-        self._rises = advice.rate_rises(self._rate(TrainingOptions.from_record(before)), self._rate(self.options))
+        rates = (self._rate(TrainingOptions.from_record(before)), self._rate(self.options))
+        self._rises = advice.rate_rises(*rates, [name for name in changed if name in resuming.LENGTH])
 
     def _validated(self) -> bool:
         return bool(self.options.validation_fraction and self.position.best_epoch)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def call(*arguments: object) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("out", "folder", "resume", "place"),
-    [("a", None, False, "a"), ("a", None, True, "a"), (None, "a", True, "a"), ("a/", "./a", True, "a")],
+    [("a", None, False, "a"), ("a", None, True, "a"), (None, "a", True, "a"), (os.path.abspath("a"), "./a", True, "a")],
 )
 def test_a_folder_is_named_by_out_or_behind_resume(
     out: str | None, folder: str | None, resume: bool, place: str
@@ -86,4 +87,9 @@ def test_a_learning_rate_that_goes_up_again_is_told(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("words and words\n" * 100)
     run = ("--corpus", tmp_path / "my.txt", "--out", tmp_path / "m", *SMALL)
     assert "goes up" not in call(*run, "--steps=10")[1]
-    assert "the learning rate goes up from" in call("--resume", tmp_path / "m", "--steps=20")[1]
+    told = call("--resume", tmp_path / "m", "--steps=20")[1]
+    assert "the learning rate goes up from" in told
+    assert "it falls over the run, whose epochs and steps changed" in told
+    told = call("--resume", tmp_path / "m", "--learning-rate=1", "--override")[1]
+    assert told.count("the learning rate goes up from") == 1
+    assert "it was given anew" in told

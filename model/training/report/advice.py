@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from model.training.optimisation.objective import even_loss
 from model.training.options import TrainingOptions
@@ -49,11 +50,9 @@ def quoting(memorised: float | None) -> str | None:
     )
 
 
-def rate_rises(before: float, now: float) -> str | None:
-    """Of a run that goes on with another end: the learning rate falls over the whole of it."""
+def rate_rises(before: float, now: float, changed: Collection[str]) -> str | None:
+    """Of a run that goes on, with options that were changed: where its learning rate is higher than it was."""
     if now <= before * 1.001:
         return None
-    return (
-        f"the learning rate goes up from {before:.2g} to {now:.2g}: it falls over the run as it is now, "
-        "which is longer than it was"
-    )
+    why = f"it falls over the run, whose {' and '.join(changed)} changed" if changed else "it was given anew"
+    return f"the learning rate goes up from {before:.2g} to {now:.2g}: {why}"
