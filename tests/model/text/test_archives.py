@@ -16,7 +16,9 @@ from tests.model.text.storing import zipped
 TEXT = b"some text, and some more of it\n"
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"a" * 1_000_000), gzip.compress(b"a" * 200_000)])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b"a" * size) for size in (1_000_000, 200_000)], ids=["large", "small"]
+)
 def test_a_gzip_file_that_grows_over_a_hundred_times_says_what_to_do(packed: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(packed)
     with pytest.raises(CorpusError, match=r"^a\.gz: grows more than 100 times when unpacked; unpack it first, then"):
@@ -63,7 +65,9 @@ def test_a_damaged_gzip_file_is_a_sentence(tmp_path: Path) -> None:
             read_text(tmp_path / "a.gz")
 
 
-@pytest.mark.parametrize(("inner", "kind"), [(zipped({"a.txt": TEXT}), "zip"), (gzip.compress(TEXT), "gzip")])
+@pytest.mark.parametrize(
+    ("inner", "kind"), [(zipped({"a.txt": TEXT}), "zip"), (gzip.compress(TEXT), "gzip")], ids=["zip", "gzip"]
+)
 def test_what_is_packed_twice_is_named(inner: bytes, kind: str, tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(inner))
     with pytest.raises(CorpusError, match=rf"^a\.gz: holds a {kind} file; unpack it first$"):
