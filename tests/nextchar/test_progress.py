@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from model import checkpoint as checkpoints
 from model.text.corpus import Corpus
@@ -18,6 +19,7 @@ from model.training import Trainer, TrainingOptions
 from model.training.report.events import BatchDone, Event, Sampled
 from nextchar import progress
 from nextchar.progress import watch
+from nextchar.terminal import Unfailing
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 30
 TINY = (
@@ -58,6 +60,18 @@ def test_control_characters_of_a_sample_are_kept_where_no_terminal_obeys_them(
 ) -> None:
     progress._print_sample(Sampled(1, "a", "a\x07\x1b[1m:heart:\r[red]b", 0.25))
     assert capsys.readouterr().out == " - a\x07\x1b[1m:heart:\r[red]b (25% stands in the corpus)\n"
+
+
+def test_on_a_terminal_a_bar_stands_below_the_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(file=Unfailing("stdout"), force_terminal=True, color_system=None, soft_wrap=True, width=80)  # type: ignore[arg-type]
+    monkeypatch.setattr(progress, "console", terminal)
+    shown = "\n".join(watched(tmp_path, capsys, prefixes=("fox",), seed=3))
+    assert shown.index("characters, ") < shown.index("epoch 1, perplexity") < shown.index("epoch 2, perplexity")
+    assert shown.index("epoch 2, perplexity") < shown.index("--epochs 2 are done")
+    assert "\x1b[?25l" in shown  # the cursor is hidden while there is a bar
+    assert "% done" not in shown
 
 
 def test_without_a_terminal_a_line_comes_every_half_a_minute(
