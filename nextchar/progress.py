@@ -90,13 +90,20 @@ class _Printer:
             self._note_batch(event)
         elif isinstance(event, events.Sampled):  # the samples of an epoch come before its figures
             self._samples.append(event)
+        elif isinstance(event, events.EpochDone):
+            self._note_epoch(event)
         else:
-            self._said = self._clock()
             _print(event, self._trainer, self._out, self._epoch_s)
-            if isinstance(event, events.EpochDone):
-                for sample in self._samples:
-                    _print_sample(sample)
-                self._samples.clear()
+
+    def _note_epoch(self, event: events.EpochDone) -> None:
+        """Not every epoch has a line."""
+        due = event.epoch == 1 or event.epoch % self._trainer.options.pred_period == 0
+        if due or self._samples or event.validation_perplexity is not None:
+            self._said = self._clock()
+            _print_epoch(event)
+        for sample in self._samples:
+            _print_sample(sample)
+        self._samples.clear()
 
     def _note_batch(self, event: events.BatchDone) -> None:
         now = self._clock()
@@ -124,26 +131,26 @@ def _duration(seconds: float) -> str:
 def _print(event: events.Event, trainer: Trainer, out: Path, epoch_s: float | None) -> None:
     if isinstance(event, events.Started):
         tell(console, trainer.corpus, event.training_chars, event.validation_chars, epoch_s)
-        c = event.config
+        c, name = event.config, escaped(trainer.corpus.name)
         console.print(
-            f"{trainer.corpus.name}: {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
+            f"{name}: {c.cell} {c.num_layers}×{c.hidden_dim}, {event.num_parameters:,} parameters, "
             f"{event.num_batches:,} batch{'' if event.num_batches == 1 else 'es'} per epoch, backend {event.backend}"
         )
-    elif isinstance(event, events.EpochDone):
-        period = trainer.options.pred_period
-        if event.validation_perplexity is not None or event.epoch % period == 0 or event.epoch == 1:
-            star = " *" if event.best and event.validation_perplexity is not None else ""
-            held_out = f", validation {event.validation_perplexity:.3f}" if event.validation_perplexity else ""
-            console.print(
-                f"epoch {event.epoch}, perplexity {event.train_perplexity:.3f}{held_out}, "
-                f"{event.epoch_seconds:.2f} s, {event.chars_per_second:,.0f} characters/s{star}"
-            )
     elif isinstance(event, events.Advice):
         console.print(event.text, style="yellow")
     elif isinstance(event, events.Finished):
         why = reason_in_words(event.reason, trainer.options, trainer.position)
         epochs = f"{event.epoch:,} epoch{'' if event.epoch == 1 else 's'}"
         console.print(f"{why}: {epochs}, {event.seconds:.1f} s; {_left(event, trainer, out)}")
+
+
+def _print_epoch(event: events.EpochDone) -> None:
+    star = " *" if event.best and event.validation_perplexity is not None else ""
+    held_out = f", validation {event.validation_perplexity:.3f}" if event.validation_perplexity else ""
+    console.print(
+        f"epoch {event.epoch}, perplexity {event.train_perplexity:.3f}{held_out}, "
+        f"{event.epoch_seconds:.2f} s, {event.chars_per_second:,.0f} characters/s{star}"
+    )
 
 
 def _print_sample(sample: events.Sampled) -> None:
@@ -159,7 +166,7 @@ def _print_sample(sample: events.Sampled) -> None:
 
 def _left(event: events.Finished, trainer: Trainer, out: Path) -> str:
     """What a run that is over left."""
-    file = out / checkpoints.FILE_NAME
+    file = escaped(str(out / checkpoints.FILE_NAME))
     if trainer.position.step == 0:
         return "nothing was trained, nothing is saved"
     if event.reason != "diverged":

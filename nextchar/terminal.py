@@ -74,7 +74,9 @@ class Unfailing(io.TextIOBase):
 
     @property
     def _stream(self) -> Any:
-        return getattr(sys, self._name)
+        """While a bar is shown, rich puts a stream that writes to the console in place of the one behind it."""
+        stream = getattr(sys, self._name)
+        return getattr(stream, "rich_proxied_file", stream)
 
     def _drop(self) -> None:
         """What the stream still holds is written out when the process ends, and would fail again."""

@@ -5,19 +5,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from model import checkpoint as checkpoints
 from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
-from model.training.report.events import BatchDone, Event, Sampled
+from model.training.report.events import BatchDone, Event, Finished, Sampled, Started
 from nextchar import progress
 from nextchar.progress import watch
+from nextchar.terminal import Unfailing
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 30
 TINY = (
@@ -60,6 +63,18 @@ def test_control_characters_of_a_sample_are_kept_where_no_terminal_obeys_them(
     assert capsys.readouterr().out == " - a\x07\x1b[1m:heart:\r[red]b (25% stands in the corpus)\n"
 
 
+def test_on_a_terminal_a_bar_stands_below_the_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(file=Unfailing("stdout"), force_terminal=True, color_system=None, soft_wrap=True, width=80)  # type: ignore[arg-type]
+    monkeypatch.setattr(progress, "console", terminal)
+    shown = "\n".join(watched(tmp_path, capsys, prefixes=("fox",), seed=3))
+    assert shown.index("characters, ") < shown.index("epoch 1, perplexity") < shown.index("epoch 2, perplexity")
+    assert shown.index("epoch 2, perplexity") < shown.index("--epochs 2 are done")
+    assert "\x1b[?25l" in shown  # the cursor is hidden while there is a bar
+    assert "% done" not in shown
+
+
 def test_without_a_terminal_a_line_comes_every_half_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +84,35 @@ def test_without_a_terminal_a_line_comes_every_half_a_minute(
     assert len(said) > 4
     assert "characters/s, about " in said[1]
     assert said[1].endswith(" s left")
+
+
+def test_the_samples_of_the_last_epoch_stand_under_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = watched(tmp_path, capsys, epochs=3, pred_period=1000, prefixes=("fox",))
+    sample = next(at for at, line in enumerate(lines) if line.startswith(" - fox"))
+    assert lines[sample - 1].startswith("epoch 3, perplexity")
+
+
+def test_epochs_that_have_no_line_of_their_own_do_not_put_that_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter(range(10**6))
+    options = {"epochs": 20, "pred_period": 1000, "batch_size": 16, "num_steps": 16}
+    lines = watched(tmp_path, capsys, lambda: float(next(times)), **options)
+    assert trainer(**options).num_batches < progress.SAY_EVERY_S / 2
+    assert [line for line in lines if "% done: epoch" in line]
+
+
+def test_the_name_of_a_text_does_not_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trainer(epochs=20)
+    run.corpus = replace(run.corpus, name="fox\x1b[2J.txt")
+    event = Started(run.config, "cpu", 1, len(TEXT), 0, 0, 1, 0)
+    progress._print(event, run, tmp_path / "a\x1b[2Jb" / "m", None)
+    run.position.step = 1
+    progress._print(Finished("epochs", 20, 1.0, 20), run, tmp_path / "a\x1b[2Jb" / "m", None)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "fox\\u001b[2J.txt: " in shown
+    assert "a\\u001b[2Jb" in shown
 
 
 @pytest.mark.parametrize(
