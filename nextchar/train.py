@@ -22,7 +22,7 @@ from nextchar.options import PRESET, with_training_options
 from nextchar.progress import console, watch
 from nextchar.resume import folder_of, open_text, source_for
 from nextchar.rules import rules_for
-from nextchar.terminal import Program
+from nextchar.terminal import Program, escaped
 
 FAILED, DIVERGED, DIVERGED_BUT_SAVED = 1, 3, 4  # exit codes; 2 is that of a command line that cannot be read
 TEXT, FILES = "Text", "Files"  # panels of the help
@@ -161,7 +161,7 @@ def train(
         plain = str(error)
         if isinstance(error, OSError):
             plain = f"{error.filename or out or folder}: {error.strerror or error}"
-        console.print(plain, style="red")
+        console.print(escaped(plain) if console.is_terminal else plain, style="red")
         raise typer.Exit(FAILED) from None
     if finished.reason == "diverged":
         raise typer.Exit(DIVERGED_BUT_SAVED if finished.best_epoch else DIVERGED)
