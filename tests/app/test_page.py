@@ -436,6 +436,7 @@ def test_goes_on_after_the_server_was_started_anew(server: Server, open_page: Op
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_takes_up_a_text_that_broke_off(server: Server, open_page: Open) -> None:
     page = open_page()
     page.get_by_label("Sampled").check()
@@ -640,6 +641,7 @@ def execute(page: Page, prefix: str) -> Locator:
     return operation.locator(".live-responses-table")
 
 
+@pytest.mark.slow
 def test_the_documentation_shows_each_operation_in_light_and_dark(server: Server, open_page: Open) -> None:
     page = open_page(color_scheme="light")
     page.goto(f"{server.url}/docs")

@@ -255,6 +255,7 @@ def test_settings_that_cannot_be_used_are_told_in_one_line_each(models_dir: Path
     ]
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_an_exit_status_not_a_hang(server: Server, models_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="address already in use"):
         Server(tmp_path, models_dir, NEXTCHAR_PORT=str(server.port))

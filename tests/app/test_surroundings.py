@@ -78,7 +78,7 @@ def servers(base: Path) -> Iterator[dict[str, Server | None]]:
         yield started
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[pytest.param(NAMES[0], marks=pytest.mark.slow), NAMES[1]])
 def server(servers: dict[str, Server | None], request: pytest.FixtureRequest) -> Server:
     server = servers[request.param]
     if server is None:

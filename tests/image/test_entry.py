@@ -66,6 +66,7 @@ def test_it_stops_at_sigterm_and_is_unhealthy_then(running: Server) -> None:
     assert check_health(running.port).returncode == 1
 
 
+@pytest.mark.slow
 def test_a_service_without_a_model_is_unhealthy_and_the_check_says_why(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_model_that_is_taken_in_keeps_the_one_whose_place_it_takes(saved: Path
 
 
 @needs_mxnet
+@pytest.mark.slow
 def test_a_file_that_is_taken_in_by_its_own_name_goes_there(tmp_path: Path) -> None:
     export.to_mxnet(random_checkpoint(), tmp_path / "params")
     assert run(tmp_path / "x.safetensors", "--from-mxnet", tmp_path / "params").exit_code == 0

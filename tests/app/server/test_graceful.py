@@ -86,6 +86,7 @@ def answer(connection: socket.socket) -> bytes:
     return received
 
 
+@pytest.mark.slow
 def test_at_the_limit_everybody_has_an_answer_and_the_process_ends(
     models_dir: Path, tmp_path: Path, connect: Connect
 ) -> None:

@@ -181,6 +181,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 def test_a_path_takes_the_place_of_address_and_port_and_is_left_as_it_was_found(
     models_dir: Path, tmp_path: Path, short: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_damaged_file_of_arrays_is_an_error_and_not_the_end_of_the_process(tmp
 
 
 @needs_mxnet
+@pytest.mark.slow
 def test_arrays_under_names_and_of_float64_are_read_in_their_order(tmp_path: Path) -> None:
     ours = checkpoint()
     named = {n: mx.nd.array(ours.parameters[n], dtype="float64") for n in export.CHAPTER_ORDER}

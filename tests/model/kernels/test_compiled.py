@@ -267,5 +267,6 @@ def test_whatever_machine_code_is_made_of_is_in_the_name_of_its_folder(
 
 
 @pytest.mark.parametrize("then", ["", "open('model/__pycache__/numba', 'w').close();"])
+@pytest.mark.slow
 def test_a_folder_that_is_gone_is_no_reason_to_fail(package: Path, then: str) -> None:
     assert run(package, "import shutil, model.outer; shutil.rmtree('model/__pycache__/numba');" + then + CALL) == "4 0"

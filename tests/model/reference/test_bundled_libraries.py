@@ -20,6 +20,7 @@ def run(program: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_mxnet_computes_with_the_copies_of_other_wheels_where_the_system_has_none() -> None:
     hide = """
 import ctypes
