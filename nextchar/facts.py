@@ -22,7 +22,7 @@ def tell(console: Console, corpus: EncodedCorpus, trained: int, held_out: int, e
     facts = facts_of(corpus)
     lines = [*of_the_reading(corpus), *of_the_text(facts), _of_the_training(facts, trained, held_out)]
     if epoch_s is not None:
-        lines.append(f"an epoch takes about {_duration(epoch_s)}")
+        lines.append(f"an epoch takes about {duration(epoch_s)}")
     console.print("\n".join(lines))
     for doubt in doubts(facts):
         console.print(f"{escaped(corpus.name)}: {doubt}", style="yellow")
@@ -146,7 +146,8 @@ def _percent(share: float) -> str:
     return "less than 1%" if share < 0.01 else f"{share:.0%}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """About so long, as exact as a guess can be."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 100:

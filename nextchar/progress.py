@@ -18,7 +18,7 @@ from model.training import Trainer
 from model.training.ending import reason_in_words
 from model.training.report import events
 from model.training.run import run
-from nextchar.facts import tell
+from nextchar.facts import duration, tell
 from nextchar.terminal import Unfailing, escaped
 
 # What a person's text or folder is called, and what a model writes, is never markup. No training ends because of it.
@@ -112,20 +112,12 @@ class _Printer:
         if console.is_terminal or now - self._said < SAY_EVERY_S:
             return
         self._said, done = now, event.progress - self._progress
-        left = f", about {_duration((now - self._began) / done * (1 - event.progress))} left" if done > 0 else ""
+        left = f", about {duration((now - self._began) / done * (1 - event.progress))} left" if done > 0 else ""
         console.print(f"{event.progress:.0%} done: {_words(event)}{left}")
 
 
 def _words(event: events.BatchDone) -> str:
     return f"epoch {event.epoch} · perplexity {event.perplexity:.2f} · {event.chars_per_second:,.0f} characters/s"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _print(event: events.Event, trainer: Trainer, out: Path, epoch_s: float | None) -> None:

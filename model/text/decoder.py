@@ -9,7 +9,7 @@ import codecs
 
 from model.errors import CorpusError, show
 from model.text.guess import SAMPLE_BYTES, Guess, guess, readable, wider
-from model.text.misread import c1_controls, misread
+from model.text.misread import by_mark, c1_controls, misread
 
 MARK = "\ufeff"
 AUTO = "auto"
@@ -19,10 +19,6 @@ _HANDLER = "nextchar.replace"
 _NOT_OF_TEXTS = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _SHOWN = 24  # characters of a line that a message shows
 _BEFORE = SAMPLE_BYTES // 2  # of the bytes around a fault
-_BY_MARK = (  # UTF-32 first: its mark begins with that of UTF-16
-    (codecs.BOM_UTF32_LE, "utf_32"), (codecs.BOM_UTF32_BE, "utf_32"), (codecs.BOM_UTF16_LE, "utf_16"),
-    (codecs.BOM_UTF16_BE, "utf_16"), (codecs.BOM_UTF8, "utf_8"),
-)  # fmt: skip
 _LETTERS_OF_ANY_BYTE = ("latin_1", "iso8859")  # encodings that read a code page's letters as control characters
 
 
@@ -44,7 +40,7 @@ class TextDecoder:
         self._read = 0  # bytes
         self._begun = False  # whether a mark that comes now stands inside
         codecs.register_error(_HANDLER, _replace)
-        codec = _by_mark(head) if _is_utf8(encoding) or encoding == AUTO else None
+        codec = by_mark(head) if _is_utf8(encoding) or encoding == AUTO else None
         if codec is None:
             codec = self._auto(head) if encoding == AUTO else codec_of(encoding)
             self._check_misread(head, codec)
@@ -171,10 +167,6 @@ def readable_as_utf8(sample: bytes) -> bool:
 
 def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig", "u8")
-
-
-def _by_mark(head: bytes) -> str | None:
-    return next((codec for mark, codec in _BY_MARK if head.startswith(mark)), None)
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

@@ -41,6 +41,7 @@ _RTF = b"{\\rtf"
 _HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.I | re.S)
 _HTML_BYTES = 4096
 _MEMBER = re.compile(rb"PK\x03\x04.{22}(..)(..)", re.S)  # lengths of a member's name and of what follows it
+_OFFICE = frozenset({b"[Content_Types].xml", b"_rels/.rels"})  # Word writes the one first, LibreOffice the other
 _OPEN_DOCUMENT = b"application/vnd.oasis.opendocument"
 
 
@@ -76,7 +77,7 @@ def _of_zip(name: str, head: bytes) -> Kind:
             return "epub"
         if _OPEN_DOCUMENT in head[:256]:
             raise CorpusError(f"{name}: is a file of LibreOffice (OpenDocument); {_AS_TEXT}")
-    if b"[Content_Types].xml" in names or any(one.startswith((b"word/", b"xl/", b"ppt/")) for one in names[:1]):
+    if not _OFFICE.isdisjoint(names):
         if any(one.startswith(b"xl/") for one in names):
             raise CorpusError(f"{name}: is an Excel file; save it as CSV or plain text, and give that")
         if any(one.startswith(b"ppt/") for one in names):

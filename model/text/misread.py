@@ -13,7 +13,10 @@ from collections import Counter
 
 from model.text.guess import Guess, readable
 
-_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_BY_MARK = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf_32"), (codecs.BOM_UTF32_BE, "utf_32"), (codecs.BOM_UTF16_LE, "utf_16"),
+    (codecs.BOM_UTF16_BE, "utf_16"), (codecs.BOM_UTF8, "utf_8"),
+)  # fmt: skip
 _FEW, _MOST = 0.1, 0.4  # shares of the bytes in odd or even places that are zero
 _ISO_2022_JP = re.compile(rb"\x1b(\$[@B]|\([BJ])")
 _UTF_7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}-?")
@@ -25,7 +28,7 @@ def misread(sample: bytes, encoding: str) -> Guess | None:
     """What a sample is in, where this encoding would read it wrongly and say nothing."""
     codec = codecs.lookup(encoding).name.replace("-", "_")
     if codec in ("utf_16", "utf_32"):
-        return None if sample.startswith(_MARKS) else _without_mark(sample, codec)
+        return None if by_mark(sample) else _without_mark(sample, codec)
     if codec.startswith(("utf_16", "utf_32")):
         return None
     if not codec.startswith("utf") and _is_surely_utf8(sample):
@@ -35,6 +38,11 @@ def misread(sample: bytes, encoding: str) -> Guess | None:
     if codec in ("utf_8", "ascii", "latin_1", "iso8859_1", "cp1252") and sample.isascii():
         return _seven_bits(sample)
     return None
+
+
+def by_mark(head: bytes) -> str | None:
+    """The codec that a byte order mark tells; None where there is none."""
+    return next((codec for mark, codec in _BY_MARK if head.startswith(mark)), None)
 
 
 def wide_without_mark(sample: bytes) -> Guess | None:

@@ -88,6 +88,7 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         ("a.zip", zip_with({"one.txt": b"1", "word/two.txt": b"2"}), "zip"),
         ("a.docx", zip_with({"[Content_Types].xml": b"1", "word/document.xml": b"2"}), "docx"),
         ("a", zip_with({"word/document.xml": b"1", "[Content_Types].xml": b"2"}), "docx"),
+        ("a", zip_with({"_rels/.rels": b"1", "docProps/app.xml": b"2", "word/document.xml": b"3"}), "docx"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "zip"),
     ],
 )
