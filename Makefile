@@ -80,6 +80,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.10 --generate-hash
 lock:
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) -c requirements/runtime.txt --extra dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt --extra bench pyproject.toml -o requirements/bench.txt
 	$(LOCK) -c requirements/runtime.txt --extra cuda11 --excludes requirements/replaced-by-cuda11.in pyproject.toml -o requirements/cuda11.txt
 	$(LOCK) -c requirements/runtime.txt --extra cuda --excludes requirements/replaced-by-cuda.in pyproject.toml -o requirements/cuda.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
