@@ -1,6 +1,6 @@
 # Nextchar: `make run` serves, `make test` checks, `make test-deps` gets what its tests need, `make install` only sets up.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-deps test-peers lint mutants lock clean
+.PHONY: help install run test test-slow test-deps test-peers lint chapter mutants lock clean
 
 # The first Python of 3.10 – 3.14 that starts, those that MXNet exists for before others; `make PYTHON=/path/to/python
 # install` chooses another.
@@ -8,9 +8,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.10 python3.13 python3.1
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# What running needs, what checking needs besides, what mutation testing needs besides that.
+# What running needs, what checking needs besides, what comparing with PyTorch and what mutation testing needs besides that.
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
+INSTALLED_BENCH := .venv/.installed-bench
 INSTALLED_MUTATION := .venv/.installed-mutation
 
 help:
@@ -70,6 +71,14 @@ test-deps: $(INSTALLED_DEV)
 test-peers: $(INSTALLED_DEV)
 	$(BIN)/python -m tests.peers.downloads
 	$(BIN)/python -m pytest -m peers tests/peers tests/clients
+
+$(INSTALLED_BENCH): $(INSTALLED_DEV) requirements/bench.txt
+	$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# Runs docs/chapter.ipynb in full and keeps what it shows. PyTorch, which its results are compared with, is large.
+chapter: $(INSTALLED_BENCH)
+	$(BIN)/python -m scripts.chapter
 
 # Changes the code in one place at a time and sees whether a test fails: docs/development.md.
 mutants: $(INSTALLED_MUTATION)
