@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -17,13 +18,13 @@ from tests.models import random_checkpoint
 from tests.programs import require
 
 PAGE = (ROOT / "docs" / "cluster.md").read_text("utf-8")
-QUESTION = {"prefix": "分开", "temperature": 0.9, "seed": 5}
+QUESTION: dict[str, Any] = {"prefix": "分开", "temperature": 0.9, "seed": 5}
 
 Two = tuple[TestClient, TestClient]
 
 
 @contextlib.contextmanager
-def two_over(folder: Path, **settings: object) -> Iterator[Two]:
+def two_over(folder: Path, **settings: Any) -> Iterator[Two]:
     with client_of(folder, **settings) as one, client_of(folder, **settings) as other:
         yield one, other
 
