@@ -53,7 +53,18 @@ def lstm_rnn() -> Callable[..., Any]:
     return found
 
 
+def late_rnn(inputs: Any, state: Any, *params: Any) -> Any:
+    """Each output is of the state before: no loss of a batch reaches the last state."""
+    outputs = []
+    for X in inputs:
+        outputs.append(mx.nd.dot(state, params[3]) + params[4])
+        _, state = chapter.rnn([X], state, *params)
+    return outputs, state
+
+
 def of(cell: str) -> dict[str, Any]:
+    if cell == "late":
+        return {"rnn": late_rnn}
     return {"rnn": lstm_rnn(), "is_lstm": True} if cell == "lstm" else {"rnn": chapter.rnn}
 
 
@@ -148,9 +159,9 @@ def test_clipping_projects_all_gradients_to_one_norm(theta: float | None) -> Non
 
 
 @pytest.mark.parametrize("is_random_iter", [True, False])
-@pytest.mark.parametrize("cell", ORDER)
+@pytest.mark.parametrize("cell", [*ORDER, "late"])
 def test_state_is_carried_without_its_gradient_or_begins_at_zero(cell: str, is_random_iter: bool) -> None:
-    _, p = weights(cell)
+    _, p = weights("lstm" if cell == "lstm" else "rnn")
     given: list[list[Any]] = []
     left: list[list[Any]] = []
     rnn = of(cell)["rnn"]
