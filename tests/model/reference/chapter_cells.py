@@ -178,3 +178,7 @@ def run(cells: Sequence[str], **names: Any) -> dict[str, Any]:
     for number, cell in enumerate(cells, 1):
         exec(compile(cell, f"<cell {number}>", "exec"), scope)
     return scope
+
+
+def lstm_rnn() -> Any:
+    return run([FIRST, LSTM])["lstm_rnn"]

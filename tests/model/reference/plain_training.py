@@ -21,6 +21,14 @@ ORDER = {
 }
 
 
+def weights(cell: str, hidden_dim: int, vocab_size: int, seed: int = 0) -> tuple[ModelConfig, Arrays]:
+    """In the order of cells, biases too. Numbers that float32 can hold."""
+    config = ModelConfig(cell, 1, hidden_dim, vocab_size)
+    rng, shapes = np.random.default_rng(seed), config.parameter_shapes()
+    drawn = {name: rng.normal(0, 0.8, shapes[name]).astype(np.float32) for name in ORDER[cell]}
+    return config, {name: array.astype(np.float64) for name, array in drawn.items()}
+
+
 def losses(config: ModelConfig, p: Arrays, batch: Batch, state: State | None) -> tuple[float, State]:
     """The sum of the losses of a batch, and the state after it."""
     data, labels = batch

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.config import ModelConfig
 from tests.book import Arrays
 from tests.model.reference import chapter_cells as cells
 from tests.model.reference import plain_training
-from tests.model.reference.plain_training import ORDER, greedy
+from tests.model.reference.plain_training import ORDER, greedy, weights
 from tests.reference import chapter, mx, needs_mxnet
 
 pytestmark = needs_mxnet
@@ -23,13 +22,6 @@ ALPHABET = "abcde"
 N, T, H, V = 2, 3, 3, len(ALPHABET)
 # 27 is no multiple of N · T: some characters fill no batch.
 CORPUS = [int(i) for i in np.random.default_rng(0).integers(0, V, 27)]
-
-
-def weights(cell: str, seed: int = 0) -> tuple[ModelConfig, Arrays]:
-    config = ModelConfig(cell, 1, H, V)
-    rng, shapes = np.random.default_rng(seed), config.parameter_shapes()
-    drawn = {name: rng.normal(0, 0.7, shapes[name]).astype(np.float32) for name in ORDER[cell]}
-    return config, {name: array.astype(np.float64) for name, array in drawn.items()}
 
 
 def train(p: Arrays, rnn: Callable[..., Any] | None = None, **changes: Any) -> list[Any]:
@@ -47,12 +39,6 @@ def train(p: Arrays, rnn: Callable[..., Any] | None = None, **changes: Any) -> l
     return chapter.train_and_predict_rnn(**{**settings, **changes})
 
 
-def lstm_rnn() -> Callable[..., Any]:
-    scope: dict[str, Any] = cells.run([cells.FIRST, cells.LSTM])
-    found: Callable[..., Any] = scope["lstm_rnn"]
-    return found
-
-
 def late_rnn(inputs: Any, state: Any, *params: Any) -> Any:
     """Each output is of the state before: no loss of a batch reaches the last state."""
     outputs = []
@@ -65,7 +51,7 @@ def late_rnn(inputs: Any, state: Any, *params: Any) -> Any:
 def of(cell: str) -> dict[str, Any]:
     if cell == "late":
         return {"rnn": late_rnn}
-    return {"rnn": lstm_rnn(), "is_lstm": True} if cell == "lstm" else {"rnn": chapter.rnn}
+    return {"rnn": cells.lstm_rnn(), "is_lstm": True} if cell == "lstm" else {"rnn": chapter.rnn}
 
 
 def perplexities(printed: str) -> list[float]:
@@ -74,7 +60,7 @@ def perplexities(printed: str) -> list[float]:
 
 @pytest.mark.parametrize("cell", ORDER)
 def test_the_gradient_of_a_batch_is_that_of_the_sum_of_its_losses(cell: str) -> None:
-    config, p = weights(cell)
+    config, p = weights(cell, H, V)
     corpus = CORPUS[: N * (T + 1)]  # one batch
     params = train(p, corpus_indices=corpus, learning_rate=0, **of(cell))
     (batch,) = plain_training.consecutive_batches(corpus, N, T)
@@ -92,7 +78,7 @@ def test_training_is_that_of_numpy_in_float64(
     cell: str, is_random_iter: bool, theta: float | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same batches in the same order: parameters, printed perplexities, samples."""
-    config, p = weights(cell)
+    config, p = weights(cell, H, V)
     epochs = 2 if cell == "rnn" else 1
     random.seed(6)
     params = train(
@@ -115,7 +101,7 @@ def test_training_is_that_of_numpy_in_float64(
 
 
 def test_what_is_printed_and_when(capsys: pytest.CaptureFixture[str]) -> None:
-    _, p = weights("rnn")
+    _, p = weights("rnn", H, V)
     train(p, epochs=5, pred_period=2, pred_len=1, seqs=["a", "bc"])
     epoch = r"Epoch {}\. Perplexity \d+\.\d{{6}}\n -  a[a-e]{{2}}\n -  bc[a-e]{{2}}\n\n"
     assert re.fullmatch(epoch.format(2) + epoch.format(4), capsys.readouterr().out)
@@ -125,7 +111,7 @@ def test_what_is_printed_and_when(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_model_that_guesses_evenly_has_the_perplexity_of_its_characters(
     is_random_iter: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, p = weights("rnn")
+    _, p = weights("rnn", H, V)
     train({**p, "W_hy": p["W_hy"] * 0, "b_y": p["b_y"] * 0}, is_random_iter=is_random_iter, learning_rate=0)
     assert perplexities(capsys.readouterr().out) == [pytest.approx(V, rel=1e-5)]
 
@@ -161,7 +147,7 @@ def test_clipping_projects_all_gradients_to_one_norm(theta: float | None) -> Non
 @pytest.mark.parametrize("is_random_iter", [True, False])
 @pytest.mark.parametrize("cell", [*ORDER, "late"])
 def test_state_is_carried_without_its_gradient_or_begins_at_zero(cell: str, is_random_iter: bool) -> None:
-    _, p = weights("lstm" if cell == "lstm" else "rnn")
+    _, p = weights("lstm" if cell == "lstm" else "rnn", H, V)
     given: list[list[Any]] = []
     left: list[list[Any]] = []
     rnn = of(cell)["rnn"]
