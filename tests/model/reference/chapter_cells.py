@@ -101,6 +101,7 @@ assert all((p.grad == g).min().asscalar() == 1 for p, g in zip(params, before))
 grad_clipping(params, 0.01, ctx)
 print('norm:', sum((p.grad ** 2).sum().asscalar() for p in params) ** .5)
 print('Perplexity:', exp(loss.mean().asscalar()))
+SGD(params, 0.1)
 """
 
 
@@ -165,7 +166,7 @@ def predict_rnn(*_, **__):
 """
 
 MODEL = [ONE_HOT, PARAMETERS, ON_A_BATCH, PREDICT, CLIPPING, training(True), training(False)]
-OF_THE_TEXT = [FIRST, IMPORTS, SAMPLINGS, *MODEL]
+OF_THE_TEXT = [FIRST, "from math import exp", SAMPLINGS, *MODEL]
 OF_ITS_OWN_TEXT = [
     *(FIRST, IMPORTS, CORPUS, VOCABULARY, SAMPLINGS, OF_THIS_VOCABULARY, *MODEL),
     *(UTILS, LSTM, TRAIN_WITH_UTILS, TRAIN_LSTM, PREDICT_LSTM),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import random
 import re
 from collections.abc import Callable
@@ -25,7 +26,7 @@ CORPUS = [int(i) for i in np.random.default_rng(0).integers(0, V, 27)]
 
 
 def train(p: Arrays, rnn: Callable[..., Any] | None = None, **changes: Any) -> list[Any]:
-    """As cells call it. The arrays that get_params made: they are trained in place."""
+    """As cells call it. Returns what get_params made, as trained."""
     params = [mx.nd.array(array) for array in p.values()]
     for param in params:
         param.attach_grad()
@@ -179,7 +180,7 @@ def test_memory_does_not_grow_with_the_batches_of_an_epoch() -> None:
     sizes: list[float] = []
 
     def watched(*arguments: Any) -> Any:
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
         sizes.append(resident / 2**20)
         return chapter.rnn(*arguments)
 
