@@ -24,6 +24,7 @@ __all__ = [
     "MXNetBackend",
     "MXNetEngine",
     "cells",
+    "chapter",
     "device",
     "mx",
     "named",
@@ -35,12 +36,12 @@ needs_mxnet = pytest.mark.skipif(not MXNET_EXISTS, reason=NO_MXNET)
 
 if TYPE_CHECKING or MXNET_EXISTS:
     from model.engines.mxnet import MXNetEngine
-    from model.reference import cells, device
+    from model.reference import cells, chapter, device
     from model.reference.device import mx
     from model.reference.prediction import on_context, predict_rnn
     from model.training.backends.mxnet import MXNetBackend
 else:
-    cells = device = mx = on_context = MXNetEngine = MXNetBackend = None
+    cells = chapter = device = mx = on_context = MXNetEngine = MXNetBackend = None
     predict_rnn = book_predict
 
 

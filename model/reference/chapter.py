@@ -3,6 +3,8 @@
 The chapter is "recurrent neural networks from scratch" of Dive into Deep Learning, in the Chinese edition over
 `mxnet.nd` in which a function takes `hidden_dim` and `get_inputs(data)`. Cells of such a notebook run against this
 module unchanged: `namespace(text)` holds every name that they use. `docs/chapter.ipynb` reads it section by section.
+Where they import the book's `utils`, write `from model.reference import chapter as utils`: its `try_gpu`, `SGD` and
+`train_and_predict_rnn` are here.
 
 Four faults of the chapter's functions, and what becomes of them here:
 
@@ -39,6 +41,8 @@ Rnn = Callable[..., tuple[Any, ...]]
 class UnknownCharacterError(UnknownCharactersError, KeyError):
     """A prefix with characters that the corpus lacks: which, and where. A KeyError too, as in the chapter."""
 
+    __str__ = Exception.__str__  # KeyError's puts quotes around the message
+
 
 def namespace(
     corpus_chars: str, hidden_dim: int = 256, ctx: Context | None = None, std: float = 0.01
@@ -47,7 +51,11 @@ def namespace(
 
     The text is put into lower case, its characters are sorted. `get_params()` draws weights from N(0, std²) by MXNet's
     generator (`mx.random.seed`) and sets biases to 0; `get_inputs(data)` makes T matrices of shape (N, V) of indices of
-    shape (N, T). ctx is that of parameters; None takes a GPU that works, else the CPU.
+    shape (N, T). Both are of this text and this hidden_dim: a cell that makes a vocabulary or a hidden_dim of its own
+    defines them too. ctx is that of parameters; None takes a GPU that works, else the CPU.
+
+    A function that a cell defines under one of these names is the one that later cells call, but
+    `train_and_predict_rnn` of this module goes on with this module's samplings, clipping and prediction.
     """
     ctx = ctx or try_gpu()
     corpus_chars = corpus_chars.lower()
@@ -88,8 +96,11 @@ def namespace(
         "rnn": rnn,
         "predict_rnn": predict_rnn,
         "grad_clipping": grad_clipping,
+        "SGD": SGD,
         "train_and_predict_rnn": train_and_predict_rnn,
         "try_gpu": try_gpu,
+        "autograd": mx.autograd,
+        "gluon": mx.gluon,
         "mx": mx,
         "nd": nd,
     }
@@ -123,13 +134,15 @@ def data_iter_consecutive(
     So the state can be carried from batch to batch, and begins at zero once an epoch.
     """
     batch_len = len(corpus_indices) // batch_size
+    if batch_len == 0:  # MXNet has no such array
+        return
     rows = nd.array(corpus_indices[: batch_size * batch_len], ctx=ctx).reshape((batch_size, batch_len))
     for start in range(0, (batch_len - 1) // num_steps * num_steps, num_steps):
         yield rows[:, start : start + num_steps], rows[:, start + 1 : start + 1 + num_steps]
 
 
 def to_onehot(data: NDArray, vocab_size: int) -> list[NDArray]:
-    """Indices of shape (N, T), or (N,) for one step ↦ T matrices of shape (N, V), each row with a single 1."""
+    """Indices of shape (N, T), or (T,) for one row ↦ T matrices of shape (N, V), each row with a single 1."""
     return [nd.one_hot(X, vocab_size) for X in data.T]
 
 
