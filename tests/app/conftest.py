@@ -164,7 +164,25 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[list[Server]]:
+    """The last is the one that modules share which want no settings: starting one takes seconds."""
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.kill()
+
+
 @pytest.fixture(scope="module")
-def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory, shared_servers: list[Server]) -> Server:
+    """Other modules have asked it before: its figures have begun, and its log has lines of theirs."""
+    if not shared_servers or shared_servers[-1].process.poll() is not None:
+        shared_servers.append(Server(tmp_path_factory.mktemp("server"), models_dir))
+    return shared_servers[-1]
+
+
+@pytest.fixture(scope="module")
+def unshared_server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """For a module that reads the log: what stands there is its own."""
     with Server(tmp_path_factory.mktemp("server"), models_dir) as running:
         yield running

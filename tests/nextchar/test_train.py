@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
 from model import versions
+from model.training.report import journal
 from model.training.run import RESUME_NAME, read_snapshot
 from nextchar.train import program
 
@@ -25,6 +26,12 @@ SMALL = [
     "--pred-period=6", "--validation-fraction=0.1", "--dropout-output=0.2", "--averaging=0.9",
     "--time-budget=100000", "--hold=1", "--prefix=the",
 ]  # fmt: skip
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a short run's time goes into the picture it leaves, of which most tests say nothing."""
+    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 @pytest.fixture
@@ -123,6 +130,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_folder_that_holds_a_model_is_refused_and_overwriting_keeps_it_as_a_version(
     text: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +148,7 @@ def test_a_folder_that_holds_a_model_is_refused_and_overwriting_keeps_it_as_a_ve
     assert call(text, out, *SMALL)[0] == 1  # there is still a run
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_run_goes_on_with_the_settings_it_had_and_others_are_refused_by_name(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     assert call(text, out, *SMALL, "--epochs=1", "--keep-newlines", "--keep-case")[0] == 0
@@ -164,6 +173,7 @@ def test_a_run_goes_on_with_the_settings_it_had_and_others_are_refused_by_name(t
     assert checkpoints.load(out).training["changed_on_resume"] == ["epochs", "seed"]
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_if_missing_goes_on_with_a_run_that_was_cut_before_it_left_a_model(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     call(text, out, *SMALL, "--epochs=2")
@@ -180,6 +190,7 @@ def test_if_missing_goes_on_with_a_run_that_was_cut_before_it_left_a_model(text:
     assert checkpoints.load(out).training["epochs"] == 1
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_steps_alone_end_a_run_and_twice_the_same_way(text: Path, tmp_path: Path) -> None:
     """The preset's own epochs and time budget do not end it."""
     small = ["--preset=quick", "--hidden-dim=8", "--num-steps=4", "--pred-len=2", "--pred-period=1000"]
@@ -193,6 +204,7 @@ def test_steps_alone_end_a_run_and_twice_the_same_way(text: Path, tmp_path: Path
     assert tensors(outs[0]) == tensors(outs[1])
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_text_of_180_characters_trains_and_says_how(text: Path, tmp_path: Path) -> None:
     """With no setting but the size, which makes it quick."""
     text.write_text(TEXT[:180])
@@ -212,6 +224,7 @@ def test_a_text_of_180_characters_trains_and_says_how(text: Path, tmp_path: Path
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_best_preset_is_the_default_and_says_why_it_ended(text: Path, tmp_path: Path) -> None:
     quick = ["--hidden-dim=8", "--pred-len=5", "--patience=2", "--eval-every=1", "--learning-rate=0.2"]
     code, output = call(text, tmp_path / "model", *quick)
@@ -220,6 +233,7 @@ def test_the_best_preset_is_the_default_and_says_why_it_ended(text: Path, tmp_pa
     assert f"validation has not improved for 2 validations (since epoch {record['best_epoch']}): " in output
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_run_whose_size_was_measured_goes_on_with_that_size(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     assert call(text, out, "--preset=best", "--hidden-dim=8", "--pred-len=5", "--epochs=1")[0] == 0
@@ -244,6 +258,7 @@ def test_without_tensorboardx_its_events_are_refused_before_anything_is_written(
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     code, output = call(text, out, *SMALL, "--learning-rate=1000", "--clipping-theta=1e9", "--validation-fraction=0")
@@ -266,6 +281,7 @@ def test_a_run_that_diverges_has_its_own_exit_code(text: Path, tmp_path: Path) -
         json.loads(line, parse_constant=lambda constant: pytest.fail(constant))
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_what_people_call_their_texts_and_prefixes_is_printed_as_it_is(tmp_path: Path) -> None:
     text = tmp_path / "my [b]text \\[x] :smile:.txt"
     text.write_text("the [/red] fox \\[b] :cat: jumps. " * 30)
@@ -280,6 +296,7 @@ def test_what_people_call_their_texts_and_prefixes_is_printed_as_it_is(tmp_path:
     assert "no [b]file" in output
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_the_default_model_opens_with_no_warning_about_itself(tmp_path: Path) -> None:
     """What its samples quote is measured when they are written, and said then."""
     result = CliRunner().invoke(

@@ -18,6 +18,11 @@ from tests.app.every_route import Example, examples
 BODY = b'{"prefix":"a","num_chars":3}'
 
 
+@pytest.fixture(scope="module")
+def server(unshared_server: Server) -> Server:
+    return unshared_server
+
+
 def raw(*lines: bytes, first: bytes = b"GET /models HTTP/1.1", host: bytes = b"Host: a", body: bytes = b"") -> bytes:
     """A request; its connection closes behind it."""
     head = [first, *([host] if host else []), *lines, b"Connection: close"]

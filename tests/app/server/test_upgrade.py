@@ -26,6 +26,11 @@ OFFERS = {
 }
 
 
+@pytest.fixture(scope="module")
+def server(unshared_server: Server) -> Server:
+    return unshared_server
+
+
 def status_lines(answers: bytes) -> list[bytes]:
     return re.findall(rb"HTTP/1\.1 (\d\d\d) ", answers)
 
