@@ -230,12 +230,12 @@ def train_and_predict_rnn(
     idx_to_char: Sequence[str],
     char_to_idx: Mapping[str, int],
     is_lstm: bool = False,
-) -> list[NDArray]:
-    """Trains from get_params(). Every pred_period epochs it prints the perplexity and a sample for each of seqs.
+) -> None:
+    """Trains what get_params() gives, in place. Every pred_period epochs it prints the perplexity and a sample for each of
+    seqs.
 
     A batch's gradient is that of the sum of its losses. Under random sampling the state begins at zero in each batch,
-    else once an epoch; it is carried from batch to batch without its gradient. Returns the parameters, which the
-    chapter's function keeps to itself.
+    else once an epoch; it is carried from batch to batch without its gradient.
     """
     data_iter = data_iter_random if is_random_iter else data_iter_consecutive
     params = get_params()
@@ -265,7 +265,6 @@ def train_and_predict_rnn(
                     ),
                 )
             print()
-    return params
 
 
 def zero_state(batch_size: int, hidden_dim: int, ctx: Context, is_lstm: bool) -> list[NDArray]:

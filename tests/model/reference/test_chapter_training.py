@@ -26,7 +26,7 @@ CORPUS = [int(i) for i in np.random.default_rng(0).integers(0, V, 27)]
 
 
 def train(p: Arrays, rnn: Callable[..., Any] | None = None, **changes: Any) -> list[Any]:
-    """As cells call it. Returns what get_params made, as trained."""
+    """As cells call it. Returns the parameters, trained."""
     params = [mx.nd.array(array) for array in p.values()]
     for param in params:
         param.attach_grad()
@@ -37,7 +37,8 @@ def train(p: Arrays, rnn: Callable[..., Any] | None = None, **changes: Any) -> l
         **{"ctx": mx.cpu(), "corpus_indices": CORPUS, "idx_to_char": ALPHABET},
         "char_to_idx": {char: i for i, char in enumerate(ALPHABET)},
     }
-    return chapter.train_and_predict_rnn(**{**settings, **changes})
+    chapter.train_and_predict_rnn(**{**settings, **changes})
+    return params
 
 
 def late_rnn(inputs: Any, state: Any, *params: Any) -> Any:
