@@ -231,11 +231,11 @@ def train_and_predict_rnn(
     char_to_idx: Mapping[str, int],
     is_lstm: bool = False,
 ) -> None:
-    """Trains what get_params() gives, in place. Every pred_period epochs it prints the perplexity and a sample for each of
-    seqs.
+    """Trains what get_params() gives, in place. After every pred_period epochs it prints perplexity and samples.
 
     A batch's gradient is that of the sum of its losses. Under random sampling the state begins at zero in each batch,
-    else once an epoch; it is carried from batch to batch without its gradient.
+    else once an epoch; it is carried from batch to batch without its gradient. A sample is what `predict_rnn` writes
+    after one of seqs.
     """
     data_iter = data_iter_random if is_random_iter else data_iter_consecutive
     params = get_params()
