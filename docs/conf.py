@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -17,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 # Functions for Numba as Python has them, with their signatures and docstrings.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
+# Where MXNet does not exist, modules over it are imported over a stand-in: they have their pages all the same.
+if find_spec("mxnet") is None:
+    sys.modules["mxnet"] = MagicMock(__spec__=ModuleSpec("mxnet", None))
 
 project = "Nextchar"
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
@@ -31,6 +37,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 default_role = "code"
 highlight_language = "none"
+smartquotes = False  # equations have primes, and options are named between quotes
 
 autodoc_default_options = {"members": True, "undoc-members": True, "member-order": "bysource", "show-inheritance": True}
 autodoc_typehints_format = "short"
