@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import cached_property
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +17,9 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
+from model import arrays
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 # Functions for Numba as Python has them, with their signatures and docstrings.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 # Where MXNet does not exist, modules over it are imported over a stand-in: they have their pages all the same.
@@ -39,8 +41,11 @@ default_role = "code"
 highlight_language = "none"
 smartquotes = False  # equations have primes, and options are named between quotes
 
-autodoc_default_options = {"members": True, "undoc-members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "undoc-members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
+TYPES = {name for name in vars(arrays) if name[0].isupper()} - {"Any", "Sized", "TypeVar"}
+WRAPPED = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+autodoc_type_aliases = {name: name for name in TYPES | {"Context", "NDArray", "Parameters", "Project"}}
 autodoc_use_type_comments = False
 python_maximum_signature_line_length = 100
 add_module_names = False
@@ -81,6 +86,21 @@ def include(app: Sphinx, path: Path, document: str, source: list[str]) -> None:
     source[0] = on_site(source[0], ROOT)
 
 
+def is_field(app: Sphinx, of: str, name: str, value: object, skip: bool, options: object) -> bool | None:
+    """Fields stand in the signature of their class already."""
+    return (
+        True if of == "class" and not callable(value) and not isinstance(value, (property, cached_property)) else None
+    )
+
+
+def with_names(
+    app: Sphinx, of: str, name: str, value: object, options: object, given: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Names of types inside of other types too, which Sphinx wraps, and defaults as Python can read them."""
+    given = given and WRAPPED.sub(r"\1", given).replace("<factory>", "...")
+    return given, returned and WRAPPED.sub(r"\1", returned)
+
+
 def inline_formula(translator: Any, node: nodes.math) -> None:
     translator.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
@@ -94,6 +114,8 @@ def formula(translator: Any, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> None:
     app.connect("source-read", read)
     app.connect("include-read", include)
+    app.connect("autodoc-skip-member", is_field)
+    app.connect("autodoc-process-signature", with_names)
     app.add_lexer("mermaid", TextLexer)  # GitHub draws it; here its text stands, as what draws it would be fetched too
     # Browsers show MathML by themselves; MathJax would be fetched from elsewhere.
     app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))
