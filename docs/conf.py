@@ -45,6 +45,7 @@ autodoc_default_options = {"members": True, "undoc-members": True, "member-order
 autodoc_typehints_format = "short"
 TYPES = {name for name in vars(arrays) if name[0].isupper()} - {"Any", "Sized", "TypeVar"}
 WRAPPED = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
+UNREADABLE = re.compile("<(?:[^<>]|<[^<>]*>)+>")  # <factory>, <function Stopwatch.<lambda>>
 autodoc_type_aliases = {name: name for name in TYPES | {"Context", "NDArray", "Parameters", "Project"}}
 autodoc_use_type_comments = False
 python_maximum_signature_line_length = 100
@@ -97,7 +98,7 @@ def with_names(
     app: Sphinx, of: str, name: str, value: object, options: object, given: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
     """Names of types inside of other types too, which Sphinx wraps, and defaults as Python can read them."""
-    given = given and WRAPPED.sub(r"\1", given).replace("<factory>", "...")
+    given = given and UNREADABLE.sub("...", WRAPPED.sub(r"\1", given))
     return given, returned and WRAPPED.sub(r"\1", returned)
 
 
