@@ -67,11 +67,11 @@ def on_site(text: str, folder: Path) -> str:
     def link(found: re.Match[str]) -> str:
         label, path, anchor = found.groups()
         target = Path(os.path.normpath(folder / path))
-        if not target.exists():
+        if not target.exists() or not target.is_relative_to(ROOT):
             return found[0]
         own = target.relative_to(ROOT).as_posix()
         if own.startswith("model/") and own.endswith(".py"):
-            return f"[{label}](#{own.removesuffix('.py').replace('/', '.')})"
+            return f"[{label}](#{own.removesuffix('.py').removesuffix('/__init__').replace('/', '.')})"
         if target.is_dir():
             return label
         return f"[{label}]({PAGES.get(own) or os.path.relpath(target, ROOT / 'docs')}{anchor or ''})"
