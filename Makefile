@@ -1,6 +1,6 @@
 # Nextchar: `make run` serves, `make test` checks, `make test-deps` gets what its tests need, `make install` only sets up.
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-deps test-peers lint chapter mutants lock clean
+.PHONY: help install run test test-slow test-deps test-peers lint docs chapter mutants lock clean
 
 # The first Python of 3.10 – 3.14 that starts, those that MXNet exists for before others; `make PYTHON=/path/to/python
 # install` chooses another.
@@ -79,6 +79,11 @@ $(INSTALLED_BENCH): $(INSTALLED_DEV) requirements/bench.txt
 # Runs docs/chapter.ipynb in full and keeps what it shows. PyTorch, which its results are compared with, is large.
 chapter: $(INSTALLED_BENCH)
 	$(BIN)/python -m scripts.chapter
+
+# The documents as a site, from Python 3.11 on. A link that leads nowhere fails it.
+docs: $(INSTALLED_DEV)
+	$(BIN)/python -m sphinx -b html -W -q docs build/docs
+	@echo "Open build/docs/index.html."
 
 # Changes the code in one place at a time and sees whether a test fails: docs/development.md.
 mutants: $(INSTALLED_MUTATION)

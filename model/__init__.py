@@ -29,9 +29,12 @@ def load(
 ) -> LanguageModel:
     """The model in a checkpoint file or the folder that holds it, ready to write.
 
-    device: auto, cpu or gpu. engine: auto, mxnet or onnxruntime; backend is its old name. threads: for the CPU; all
-    cores unless given.
-    spin: whether threads with nothing to do keep their core for a moment; a program with other work wants them not to.
+    - device: auto, cpu or gpu.
+    - engine: auto, mxnet or onnxruntime; backend is its old name.
+    - threads: for the CPU; all cores unless given.
+    - spin: whether threads with nothing to do keep their core for a moment; a program with other work wants them not
+      to.
+
     Raises CheckpointError for a file that does not verify, DeviceError for a device or an engine that cannot be used.
     """
     from model import checkpoint

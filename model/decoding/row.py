@@ -20,12 +20,14 @@ RowState = tuple[Float32s, ...]  # one (S,) array per array of the engine's stat
 class Row:
     """One continuation or score. The first part is given, the second filled in while it is decoded.
 
-    forced: at least one index; `beginning.choose_first` gives one to a row that has none. num_chars: at least 1, or 0
-    for a score, whose `forced` has at least two indices and whose `logprobs` is not None. position: of its first
-    character in the random stream. state: what was read before `forced`, None for nothing. logprobs: how many
-    alternatives to report, None for no log-probabilities at all.
-    keep_state: give `state` and `pending` at the end. After `snapshot_at` forced characters `on_snapshot` is called
-    with the state; 0 for never. done, last: steps so far and the character they ended with, while it is parked.
+    - forced: at least one index; `beginning.choose_first` gives one to a row that has none.
+    - num_chars: at least 1, or 0 for a score, whose `forced` has at least two indices and whose `logprobs` is not None.
+    - position: of its first character in the random stream.
+    - state: what was read before `forced`, None for nothing.
+    - logprobs: how many alternatives to report, None for no log-probabilities at all.
+    - keep_state: give `state` and `pending` at the end.
+    - snapshot_at: after so many forced characters `on_snapshot` is called with the state; 0 for never.
+    - done, last: steps so far and the character they ended with, while it is parked.
     """
 
     forced: Int64s

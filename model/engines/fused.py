@@ -23,7 +23,7 @@ from model.errors import CheckpointError
 def refuse_overflow(config: ModelConfig, parameters: Mapping[str, Float32s]) -> None:
     """Raises CheckpointError where finite parameters could still give sums that are not.
 
-    Every output of a cell lies in [−1, 1], so |b| + Σ|W| over a column bounds every sum that column can ever give. A
+    Every output of a cell lies in [−1, 1], so `|b| + Σ|W|` over a column bounds every sum that column can ever give. A
     model that passes cannot produce an infinity or a NaN, and no step needs to look for one.
     """
     bounds: dict[str, Float64s] = {}

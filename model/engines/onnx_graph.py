@@ -1,6 +1,6 @@
 """Writes a model as ONNX graphs. Knows nothing of ONNX Runtime.
 
-Two graphs over the same nodes, with N rows (any number), S the width of the state and `state…` its arrays:
+Two graphs over the same nodes, with N rows (any number), S the width of the state and `state…` its arrays::
 
     step:     ids (N,), state…                     ↦  logits (N, V), state…
     advance:  forced (K, N), last (N,), state…     ↦  chosen (K, N), state…     (see `Engine.advance`)

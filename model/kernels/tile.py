@@ -26,7 +26,7 @@ DEPTH = 256  # rows of a wide tile that are used for all rows of the left factor
 
 @contracted
 def add_product(A: Words, a: int, a_row: int, a_k: int, P: Words, C: Reals, c: int, c_row: int, N: int, M: int) -> None:
-    """C[n, m] += Σ_k A[n, k] W[k, m] for n < N, m < M, with P = pack(W).
+    """`C[n, m] += Σ_k A[n, k] W[k, m]` for n < N, m < M, with P = pack(W).
 
     A and C are flat: A[n, k] lies at a + n a_row + k a_k, in words, and C[n, m] at c + n c_row + m.
     """

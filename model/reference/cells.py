@@ -29,12 +29,14 @@ def rnn(x: Project, state: State, p: Parameters) -> State:
 
 
 def gru(x: Project, state: State, p: Parameters) -> State:
-    """The reset gate acts before the product:
+    """The gated recurrent unit.
 
-    Z  = σ(X W_xz + H W_hz + b_z)
-    R  = σ(X W_xr + H W_hr + b_r)
-    H~ = tanh(X W_xh + (R ⊙ H) W_hh + b_h)
-    H' = Z ⊙ H + (1 − Z) ⊙ H~
+    The reset gate acts before the product::
+
+        Z  = σ(X W_xz + H W_hz + b_z)
+        R  = σ(X W_xr + H W_hr + b_r)
+        H~ = tanh(X W_xh + (R ⊙ H) W_hh + b_h)
+        H' = Z ⊙ H + (1 − Z) ⊙ H~
     """
     (H,) = state
     Z = nd.sigmoid(x(p["W_xz"]) + nd.dot(H, p["W_hz"]) + p["b_z"])
@@ -44,11 +46,14 @@ def gru(x: Project, state: State, p: Parameters) -> State:
 
 
 def lstm(x: Project, state: State, p: Parameters) -> State:
-    """I, F, O = σ(X W_x· + H W_h· + b_·) for each of the three gates
+    """Long short-term memory.
 
-    C~ = tanh(X W_xc + H W_hc + b_c)
-    C' = F ⊙ C + I ⊙ C~
-    H' = O ⊙ tanh(C')
+    Three gates, each with its own weights where the dots stand, and the memory cell::
+
+        I, F, O = σ(X W_x· + H W_h· + b_·)
+        C~ = tanh(X W_xc + H W_hc + b_c)
+        C' = F ⊙ C + I ⊙ C~
+        H' = O ⊙ tanh(C')
     """
     H, C = state
     I = nd.sigmoid(x(p["W_xi"]) + nd.dot(H, p["W_hi"]) + p["b_i"])  # noqa: E741 - the book's letter

@@ -19,10 +19,10 @@ MAX_SEED = 2**63 - 1
 class Sampling:
     """How the next character is chosen.
 
-    temperature: 0 writes the likeliest character each time; 0.01 … 5 draws from softmax(logits / temperature).
-    top_k: draw from the top_k likeliest only; None for all.
-    top_p: of those, draw from the fewest likeliest whose probabilities together reach top_p; above 0, up to 1 (all).
-    seed: 0 … 2⁶³ − 1; None to have one drawn.
+    - temperature: 0 writes the likeliest character each time; 0.01 … 5 draws from softmax(logits / temperature).
+    - top_k: draw from the top_k likeliest only; None for all.
+    - top_p: of those, draw from the fewest likeliest whose probabilities together reach top_p; above 0, up to 1 (all).
+    - seed: 0 … 2⁶³ − 1; None to have one drawn.
     """
 
     temperature: float = 0.0

@@ -25,9 +25,10 @@ _LETTERS_OF_ANY_BYTE = ("latin_1", "iso8859")  # encodings that read a code page
 class TextDecoder:
     """Reads one document from its first byte to its last.
 
-    head: its first bytes, as many as are at hand, by which a mark and a wrong encoding are told.
-    encoding: the one that is really used, by the name that Python has. replaced: how many faults became U+FFFD.
-    marks: byte order marks that stood inside; they are left out.
+    - head: its first bytes, as many as are at hand, by which a mark and a wrong encoding are told.
+    - encoding: the one that is really used, by the name that Python has.
+    - replaced: how many faults became U+FFFD.
+    - marks: byte order marks that stood inside; they are left out.
 
     Raises CorpusError for an encoding that there is not, and for a text that is in another one.
     """

@@ -14,10 +14,10 @@ NEWLINE_RULES = ("space", "keep")
 class TextRules:
     """How text becomes what the model sees.
 
-    lowercase: `str.lower` over corpus and prefixes alike.
-    newlines: "space" turns every line end into one space, as the chapter does; "keep" leaves it, written as LF. The
-        three ways to end a line are LF, CR LF and CR.
-    normalisation: a Unicode normalisation form; "NFC" is the only one in use.
+    - lowercase: `str.lower` over corpus and prefixes alike.
+    - newlines: "space" turns every line end into one space, as the chapter does; "keep" leaves it, written as LF. The
+      three ways to end a line are LF, CR LF and CR.
+    - normalisation: a Unicode normalisation form; "NFC" is the only one in use.
     """
 
     lowercase: bool = True

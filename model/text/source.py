@@ -17,9 +17,9 @@ OPENING = 60  # characters of a text that people are shown as they were read
 class Source:
     """What is read and how: enough to read it again.
 
-    corpora: files, folders, zips, "-" for standard input, or embedded corpora by name; read in this order.
-    encoding: one that Python knows, or "auto" to take the guess.
-    errors: "strict", or "replace" for what does not decode.
+    - corpora: files, folders, zips, "-" for standard input, or embedded corpora by name; read in this order.
+    - encoding: one that Python knows, or "auto" to take the guess.
+    - errors: "strict", or "replace" for what does not decode.
     """
 
     corpora: tuple[str, ...]
@@ -44,11 +44,13 @@ def check_max_chars(max_chars: int | None) -> None:
 class Reading:
     """What happened between the files and the text that is trained on.
 
-    documents: names in the order in which they were joined. left_out: names, each with why.
-    opening: the first OPENING characters as they were read, before any rule.
-    marks: byte order marks that stood inside. replaced: bytes that did not decode.
-    line_ends, capitals: how many the rules folded.
-    line_starts: how often lines begin with each character, as the rules leave it.
+    - documents: names in the order in which they were joined.
+    - left_out: names, each with why.
+    - opening: the first OPENING characters as they were read, before any rule.
+    - marks: byte order marks that stood inside.
+    - replaced: bytes that did not decode.
+    - line_ends, capitals: how many the rules folded.
+    - line_starts: how often lines begin with each character, as the rules leave it.
     """
 
     documents: tuple[str, ...] = ()

@@ -25,8 +25,8 @@ State = tuple[int, int]
 class Document:
     """`name` is for people; `open` is called once.
 
-    encoding: that of a corpus of ours, which no option changes.
-    found: it was found in a folder or a zip, and no person named it: what is no text is left out, not refused.
+    - encoding: that of a corpus of ours, which no option changes.
+    - found: it was found in a folder or a zip, and no person named it: what is no text is left out, not refused.
     """
 
     name: str
