@@ -30,8 +30,7 @@ def check_what_was_printed(printed: str, trainings: int) -> None:
     """Each training prints twice: a perplexity, and a sample for each prefix, of pred_len + 1 new characters."""
     perplexities = [float(x) for x in re.findall(r"^Epoch [12]\. Perplexity (\d+\.\d{6})$", printed, re.M)]
     assert len(perplexities) == 2 * trainings
-    for first, second in zip(perplexities[::2], perplexities[1::2], strict=True):
-        assert second < first < 60
+    assert max(perplexities) < 60, "near that of guessing evenly; how it falls is for test_chapter_training.py"
     for prefix in ("分开", "不分开", "战争中部队"):
         samples = re.findall(rf"^ -  {prefix}(.*)$", printed.replace("\n\n", "\n"), re.M)
         assert len(samples) == 2 * trainings
