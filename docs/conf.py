@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from sphinx.application import Sphinx
 from model import arrays
 
 ROOT = Path(__file__).resolve().parent.parent
+gc.disable()  # looking for garbage takes a sixth of a build, and there is next to none
 # Functions for Numba as Python has them, with their signatures and docstrings.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 # Where MXNet does not exist, modules over it are imported over a stand-in: they have their pages all the same.

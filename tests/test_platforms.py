@@ -6,6 +6,7 @@ import itertools
 import platform
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,10 @@ def has_mxnet(system: str, machine: str, python: str) -> bool:
     return system == "linux" and machine in ("x86_64", "aarch64") and python in ("3.10", "3.11", "3.12")
 
 
+# Each line is asked for every platform.
+read = cache(Requirement)
+
+
 def chosen(lines: list[str], system: str, machine: str, python: str) -> dict[str, list[Requirement]]:
     """The requirements that hold on a platform, by the name of the package."""
     environment = {
@@ -58,7 +63,7 @@ def chosen(lines: list[str], system: str, machine: str, python: str) -> dict[str
     }  # fmt: skip
     found: dict[str, list[Requirement]] = {}
     for line in lines:
-        requirement = Requirement(line)
+        requirement = read(line)
         if requirement.marker is None or requirement.marker.evaluate(environment):
             found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
     return found

@@ -68,7 +68,7 @@ def run(
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "two"])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n", "2"], marks=pytest.mark.slow)], ids=["one process", "two"])
 def test_the_last_line_names_each_missing_program_and_how_many_tests_wanted_it(
     tmp_path: Path, workers: list[str]
 ) -> None:

@@ -87,6 +87,7 @@ def test_curl_that_offers_http_2_is_answered(server: Server) -> None:
         assert len(json.loads(result.stdout)["generated"]) == 3, result
 
 
+@pytest.mark.slow
 def test_javas_own_client_is_answered_by_each_route(server: Server) -> None:
     """It keeps its connection, so each request but the first follows another that offered h2c."""
     java = shutil.which("java")

@@ -38,7 +38,9 @@ def tied_at(checkpoint: Checkpoint, prefix: str, one: str, other: str) -> bool:
 
 
 @pytest.mark.parametrize("engine_name", ENGINES)
-@pytest.mark.parametrize("num_layers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "num_layers", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("cell", CELLS)
 @settings(max_examples=5)
 @given(data=st.data())
