@@ -14,9 +14,10 @@ from model.text.corpus import Corpus
 from model.text.encoding import EncodedCorpus, encode
 from model.text.rules import TextRules
 from model.text.source import Reading
-from model.training.report import journal
 from nextchar import train
 from nextchar.facts import folded, tell, visible
+
+pytestmark = pytest.mark.usefixtures("no_picture")
 
 KEPT = TextRules(lowercase=False, newlines="keep")
 POEM = (
@@ -24,12 +25,6 @@ POEM = (
     "Who left the gate open?\nNobody did.\n"
 )
 HAN = "".join(map(chr, range(0x4E00, 0x4E0C)))
-
-
-@pytest.fixture(autouse=True)
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
-    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 def corpus(text: str, reading: Reading | None = None, name: str = "poem.txt") -> EncodedCorpus:

@@ -17,23 +17,18 @@ from model.text.corpus import Corpus
 from model.text.encoding import encode
 from model.text.rules import TextRules
 from model.training import Trainer, TrainingOptions
-from model.training.report import journal
 from model.training.report.events import BatchDone, Event, Finished, Sampled, Started
 from nextchar import progress
 from nextchar.progress import watch
 from nextchar.terminal import Unfailing
+
+pytestmark = pytest.mark.usefixtures("no_picture")
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 30
 TINY = (
     "--preset=quick", "--steps=3", "--hidden-dim=8", "--num-steps=4", "--batch-size=4", "--pred-len=9", "--epochs=9",
     "--pred-period=1",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
-    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 def trainer(**options: Any) -> Trainer:

@@ -9,17 +9,12 @@ from typer.testing import CliRunner
 from model import checkpoint as checkpoints
 from model.errors import CorpusError, OptionError
 from model.text.source import Source
-from model.training.report import journal
 from nextchar.resume import folder_of, source_for
 from nextchar.train import program
 
+pytestmark = pytest.mark.usefixtures("no_picture")
+
 SMALL = ("--hidden-dim=8", "--batch-size=4", "--num-steps=8", "--pred-len=5", "--preset=quick", "--epochs=1000")
-
-
-@pytest.fixture(autouse=True)
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a short run's time goes into the picture it leaves, of which these tests say nothing."""
-    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 def call(*arguments: object) -> tuple[int, str]:

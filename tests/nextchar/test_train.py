@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from model import checkpoint as checkpoints
 from model import versions
-from model.training.report import journal
 from model.training.run import RESUME_NAME, read_snapshot
 from nextchar.train import program
 
@@ -26,12 +25,6 @@ SMALL = [
     "--pred-period=6", "--validation-fraction=0.1", "--dropout-output=0.2", "--averaging=0.9",
     "--time-budget=100000", "--hold=1", "--prefix=the",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a short run's time goes into the picture it leaves, of which most tests say nothing."""
-    monkeypatch.setattr(journal, "draw_picture", lambda *_: None)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ idx_to_char = list(set(corpus_chars))  # the chapter's order: that of a set
 char_to_idx = {c: k for k, c in enumerate(idx_to_char)}
 corpus_indices = [char_to_idx[c] for c in corpus_chars]
 vocab_size = len(idx_to_char)
-print('vocab size:', vocab_size)
+print(vocab_size, 'characters')
 print(''.join(idx_to_char[k] for k in corpus_indices[:8]), corpus_indices[:8])
 """
 
@@ -50,11 +50,9 @@ def get_params():
 """
 
 SAMPLINGS = """
-seq = list(range(30))
-for data, label in data_iter_random(seq, batch_size=2, num_steps=3):
-    print('data: ', data, '\\nlabel:', label, '\\n')
-for data, label in data_iter_consecutive(seq, batch_size=2, num_steps=3):
-    print('data: ', data, '\\nlabel:', label, '\\n')
+for batches in data_iter_random, data_iter_consecutive:
+    for data, label in batches(range(30), batch_size=2, num_steps=3):
+        print(batches.__name__, data.shape, data[0], 'is followed by', label[0])
 for data, label in data_iter_random(corpus_indices, 2, 3, ctx):
     assert data.context == label.context == ctx
 """
@@ -62,13 +60,12 @@ for data, label in data_iter_random(corpus_indices, 2, 3, ctx):
 ONE_HOT = """
 print(nd.one_hot(nd.array([0, 2]), vocab_size))
 inputs = get_inputs(data)
-print('input length: ', len(inputs))
-print('input[0] shape: ', inputs[0].shape)
+print(len(inputs), 'inputs of', inputs[0].shape)
 """
 
 PARAMETERS = """
 ctx = try_gpu()
-print('Will use', ctx)
+print('on', ctx)
 params = get_params()
 assert all(p.grad.shape == p.shape for p in params)
 W_xh, W_hh, b_h, W_hy, b_y = params
@@ -78,9 +75,7 @@ print(W_xh.shape, W_hh.shape, b_h.shape, W_hy.shape, b_y.shape)
 ON_A_BATCH = """
 state = nd.zeros(shape=(data.shape[0], hidden_dim), ctx=ctx)
 outputs, state_new = rnn(get_inputs(data.as_in_context(ctx)), state, *params)
-print('output length: ', len(outputs))
-print('output[0] shape: ', outputs[0].shape)
-print('state shape: ', state_new.shape)
+print(len(outputs), 'outputs of', outputs[0].shape, 'and a state of', state_new.shape)
 """
 
 PREDICT = """
@@ -107,8 +102,7 @@ SGD(params, 0.1)
 
 def training(is_random_iter: bool, rnn: str = "rnn", more: str = "", call: str = "train_and_predict_rnn") -> str:
     return f"""
-seq1, seq2, seq3 = '分开', '不分开', '战争中部队'
-seqs = [seq1, seq2, seq3]
+seqs = '分开 不分开 战争中部队'.split()
 {call}(rnn={rnn}, is_random_iter={is_random_iter}, epochs=2, num_steps=5, hidden_dim=hidden_dim, learning_rate=0.2,
        clipping_theta=5, batch_size=2, pred_period=1, pred_len=3, seqs=seqs, get_params=get_params,
        get_inputs=get_inputs, ctx=ctx, corpus_indices=corpus_indices, idx_to_char=idx_to_char,

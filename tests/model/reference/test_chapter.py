@@ -49,8 +49,8 @@ def test_cells_run_with_the_names_of_a_text(capsys: pytest.CaptureFixture[str]) 
     assert "".join(scope["idx_to_char"][i] for i in scope["corpus_indices"]) == text.lower()
     printed = capsys.readouterr().out
     assert f"({V}, 256) (256, 256) (256,) (256, {V}) ({V},)" in printed
-    assert f"output length:  3\noutput[0] shape:  (2, {V})\nstate shape:  (2, 256)" in printed
-    assert f"input length:  3\ninput[0] shape:  (2, {V})" in printed
+    assert f"3 inputs of (2, {V})\n" in printed
+    assert f"3 outputs of (2, {V}) and a state of (2, 256)\n" in printed
     assert re.search(r"^norm: 0\.0(1000|09999)", printed, re.M)
     check_what_was_printed(printed, 2)
 
