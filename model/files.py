@@ -2,6 +2,8 @@
 
 Only regular files are read, and never more than was asked for: nothing is read or allocated on the word of a number
 that the file alone claims. Knows nothing of what a file is for.
+
+Longer than a page because what is written and what is refused when it is read must be the same format.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ Four faults of the chapter's functions, and what becomes of them here:
 
 Letters: N = batch_size, T = num_steps, V = vocab_size, H = hidden_dim. State goes in and comes out. A `rnn` with
 `is_lstm` takes and gives two arrays of state, the hidden state and the memory cell.
+
+Longer than a page because a reader of the chapter has all its functions in one place.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 While a run goes on, `resume.safetensors` alone is written, with all that it needs to go on; `model.safetensors` is
 replaced once, when it ends, and the model before is kept as a version (`model.versions`). Each is written whole or not
 at all, so a kill at any moment leaves the old model and a run that can be taken up.
+
+Longer than a page because the order in which the files of one folder are written is what a kill tests.
 """
 
 from __future__ import annotations

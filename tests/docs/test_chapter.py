@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import zipfile
 from pathlib import Path
@@ -77,6 +78,18 @@ def test_a_cell_that_raises_ends_the_run() -> None:
 
 def test_what_the_page_shows_is_of_the_cells_that_it_has() -> None:
     assert PAGE.metadata["nextchar"]["cells_sha256"] == chapter.digest(PAGE), "changed since `make chapter`"
+
+
+@needs_mxnet
+def test_the_functions_that_the_page_shows_are_those_that_the_module_has() -> None:
+    """A function that was changed without a run of the page would leave its old source and figures there."""
+    from model.reference import chapter as module
+
+    shown = outputs(PAGE, "text/markdown")
+    asked = re.findall(r"^read_it\((?:chapter\.)?(\w+)\)", "\n".join(cell.source for cell in PAGE.cells), re.M)
+    assert len(asked) == 7
+    for name in asked:
+        assert f"```python\n{inspect.getsource(getattr(module, name)).strip()}\n```" in shown
 
 
 def test_every_cell_of_the_page_was_run_in_order_and_none_failed() -> None:
